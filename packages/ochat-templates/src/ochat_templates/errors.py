@@ -1,0 +1,50 @@
+"""The errors this package raises; a caller that catches `TemplatesError` has caught them all.
+
+TemplatesError
+├── ConversationError          a conversation is not what was expected
+│   ├── RoleError              a message's role is unknown to the template
+│   └── ConditionError         a condition is not one the template allows
+├── TemplateFileError          a template's TOML is not what the schema asks for
+├── UnknownTemplateError       no template has that name
+├── TokenizerError             a tokenizer cannot encode by the rule
+├── FingerprintMismatchError   two tokenizations of the same text differ
+└── ModelCardError             openchat.json is missing or not readable
+"""
+
+from __future__ import annotations
+
+
+class TemplatesError(Exception):
+    """Base of every error of this package; its text is one sentence meant for a person."""
+
+
+class ConversationError(TemplatesError):
+    """A conversation has a wrong field, an unencodable character or no message."""
+
+
+class RoleError(ConversationError):
+    """A message's role is unknown."""
+
+
+class ConditionError(ConversationError):
+    """A condition is not one the template allows."""
+
+
+class TemplateFileError(TemplatesError):
+    """A template's TOML does not follow the schema."""
+
+
+class UnknownTemplateError(TemplatesError):
+    """No template has that name or alias."""
+
+
+class TokenizerError(TemplatesError):
+    """A tokenizer is missing, unreadable, or cannot encode by the rule."""
+
+
+class FingerprintMismatchError(TemplatesError):
+    """Two fingerprints differ: the same text would not give the same tokens."""
+
+
+class ModelCardError(TemplatesError):
+    """`openchat.json` is missing, corrupt or incomplete."""

@@ -1,0 +1,115 @@
+"""A SentencePiece model as a text tokenizer: the reference backend of the encoding rule.
+
+Knows nothing of `tokenizers` files; `conversion` turns one into the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import sentencepiece
+
+from .errors import TokenizerError
+
+SPACE = "\u2581"  # SentencePiece writes a space as this character
+
+
+class SentencePieceTokenizer:
+    """Encodes text as `SentencePieceProcessor.encode` does, dummy prefix included."""
+
+    def __init__(
+        self, processor: sentencepiece.SentencePieceProcessor, control_ids: Mapping[str, int]
+    ) -> None:
+        """Wraps an opened model; `control_ids` holds the control tokens of the chat format."""
+        self._processor = processor
+        self._control_ids = dict(control_ids)
+
+    @classmethod
+    def load(
+        cls, file: Path, control_tokens: Sequence[str], declared: Mapping[str, int] | None
+    ) -> SentencePieceTokenizer:
+        """Opens a `.model` file; `declared` are the ids that a folder gives to added tokens.
+
+        Raises:
+            TokenizerError: The file is no SentencePiece model, or a declared vocabulary lacks
+                one of the control tokens.
+        """
+        processor = open_processor(file)
+        return cls(processor, _control_ids(processor, file, control_tokens, declared))
+
+    @cached_property
+    def pieces(self) -> Sequence[str]:
+        """The model's pieces by id."""
+        return [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+
+    @property
+    def control_ids(self) -> Mapping[str, int]:
+        """The model's own control pieces and the chat format's."""
+        processor = self._processor
+        own = {
+            processor.id_to_piece(i): i
+            for i in range(processor.get_piece_size())
+            if processor.is_control(i)
+        }
+        return own | self._control_ids
+
+    def encode(self, text: str) -> list[int]:
+        """Encodes text alone, with the model's own dummy prefix."""
+        return self._processor.encode(text)
+
+    def token_bytes(self) -> Sequence[bytes | None]:
+        """The bytes of every id; an unknown piece is written as U+2047, as SentencePiece does."""
+        table: list[bytes | None] = [self._bytes(i) for i in range(len(self.pieces))]
+        highest = max(self._control_ids.values(), default=-1)
+        table += [None] * (highest + 1 - len(table))
+        return table
+
+    def _bytes(self, piece_id: int) -> bytes | None:
+        processor = self._processor
+        piece = self.pieces[piece_id]
+        if processor.is_control(piece_id) or piece_id in self._control_ids.values():
+            return None
+        if processor.is_byte(piece_id):
+            return bytes([int(piece[3:-1], 16)])
+        if processor.is_unknown(piece_id):
+            return " \u2047 ".encode()
+        return piece.replace(SPACE, " ").encode()
+
+
+def open_processor(file: Path) -> sentencepiece.SentencePieceProcessor:
+    """Opens a SentencePiece model file.
+
+    Raises:
+        TokenizerError: The file cannot be read or is no SentencePiece model.
+    """
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(file))
+    except (OSError, RuntimeError) as error:
+        raise TokenizerError(
+            f"{file} is not a SentencePiece model; give the tokenizer.model of the base model"
+        ) from error
+
+
+def _control_ids(
+    processor: sentencepiece.SentencePieceProcessor,
+    file: Path,
+    control_tokens: Sequence[str],
+    declared: Mapping[str, int] | None,
+) -> dict[str, int]:
+    ids: dict[str, int] = {}
+    following = processor.get_piece_size()
+    for token in control_tokens:
+        own = processor.piece_to_id(token)
+        if declared is not None and token in declared:
+            ids[token] = declared[token]
+        elif not processor.is_unknown(own):
+            ids[token] = own
+        elif declared is None:
+            ids[token], following = following, following + 1
+        else:
+            from .tokenizer import missing_control_token
+
+            raise missing_control_token(token, file.parent)
+    return ids
