@@ -7,11 +7,14 @@ TemplatesError
 ├── TemplateFileError          a template's TOML is not what the schema asks for
 ├── UnknownTemplateError       no template has that name
 ├── TokenizerError             a tokenizer cannot encode by the rule
+│   └── MissingControlTokenError   it lacks a control token of the template
 ├── FingerprintMismatchError   two tokenizations of the same text differ
 └── ModelCardError             openchat.json is missing or not readable
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class TemplatesError(Exception):
@@ -40,6 +43,18 @@ class UnknownTemplateError(TemplatesError):
 
 class TokenizerError(TemplatesError):
     """A tokenizer is missing, unreadable, or cannot encode by the rule."""
+
+
+class MissingControlTokenError(TokenizerError):
+    """A vocabulary lacks a control token of the template; the text gives the command to add it."""
+
+    def __init__(self, token: str, where: Path) -> None:
+        """Takes the token and the tokenizer file or folder."""
+        folder = where if where.is_dir() else where.parent
+        super().__init__(
+            f"the tokenizer in {where} has no control token {token!r}; add it to the model with: "
+            f"ochat-train add-tokens --model {folder} --tokens '{token}' --output NEW_FOLDER"
+        )
 
 
 class FingerprintMismatchError(TemplatesError):

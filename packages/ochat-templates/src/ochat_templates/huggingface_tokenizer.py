@@ -14,8 +14,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from .errors import TokenizerError
-from .tokenizer import missing_control_token
+from .errors import MissingControlTokenError, TokenizerError
 
 
 class HuggingFaceTokenizer:
@@ -56,7 +55,7 @@ class HuggingFaceTokenizer:
         for token in control_tokens:
             token_id = tokenizer.token_to_id(token)
             if token_id is None:
-                raise missing_control_token(token, file)
+                raise MissingControlTokenError(token, file)
             ids[token] = token_id
         return cls(tokenizer, ids)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from .errors import TokenizerError
+from .errors import MissingControlTokenError, TokenizerError
 
 SPACE = "\u2581"  # SentencePiece writes a space as this character
 
@@ -109,7 +109,5 @@ def _control_ids(
         elif declared is None:
             ids[token], following = following, following + 1
         else:
-            from .tokenizer import missing_control_token
-
-            raise missing_control_token(token, file.parent)
+            raise MissingControlTokenError(token, file.parent)
     return ids

@@ -63,15 +63,6 @@ def load_tokenizer(path: str | Path, control_tokens: Sequence[str]) -> TextToken
     return _open_sentencepiece(place, control_tokens, None)
 
 
-def missing_control_token(token: str, where: Path) -> TokenizerError:
-    """The error for a vocabulary without a control token, with the command that adds it."""
-    folder = where if where.is_dir() else where.parent
-    return TokenizerError(
-        f"the tokenizer in {where} has no control token {token!r}; add it to the model with: "
-        f"ochat-train add-tokens --model {folder} --tokens '{token}' --output NEW_FOLDER"
-    )
-
-
 def _load_folder(folder: Path, control_tokens: Sequence[str]) -> TextTokenizer:
     model, tokenizers = folder / SENTENCEPIECE_FILE, folder / TOKENIZERS_FILE
     if model.exists():

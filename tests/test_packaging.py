@@ -1,0 +1,115 @@
+"""What is published: five wheels, each typed, licensed, and bringing only what it declares."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("templates", "data", "train", "serve", "eval")
+# Who may require whom; import-linter holds the code to the same rule.
+SIBLINGS = {
+    "templates": set[str](),
+    "data": {"ochat-templates"},
+    "train": {"ochat-templates", "ochat-data"},
+    "serve": {"ochat-templates"},
+    "eval": {"ochat-templates", "ochat-serve"},
+}
+
+
+def project(name: str) -> dict[str, Any]:
+    text = (ROOT / f"packages/ochat-{name}/pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The five wheels, built from this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    for name in NAMES:
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+        subprocess.run(
+            command, cwd=ROOT / f"packages/ochat-{name}", check=True, capture_output=True
+        )
+    return {name: next(folder.glob(f"ochat_{name}-*.whl")) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wheel_is_typed_licensed_and_claims_only_its_own_names(
+    name: str, wheels: dict[str, Path]
+) -> None:
+    files = zipfile.ZipFile(wheels[name]).namelist()
+    assert f"ochat_{name}/py.typed" in files
+    assert any(file.endswith("licenses/LICENSE") for file in files)
+    assert not [file for file in files if "tests/" in file]
+    top = {file.split("/")[0] for file in files if ".dist-info/" not in file}
+    assert top <= {f"ochat_{name}", "ochat"}
+    # A stray ochat/__init__.py would hide the other packages' published commands.
+    assert "ochat/__init__.py" not in files
+    assert not list(ROOT.glob("packages/*/src/ochat/**/__init__.py"))
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("templates", ["ochat_templates/templates/openchat_v3.2.toml"]),
+        ("data", ["ochat_data/sample/sharegpt_gpt4.json", "ochat_data/sample/LICENSE"]),
+        ("serve", ["ochat/serving/openai_api_server.py"]),
+        ("eval", ["ochat_eval/sample/questions.jsonl"]),
+    ],
+)
+def test_a_wheel_carries_its_data(name: str, files: list[str], wheels: dict[str, Path]) -> None:
+    assert set(files) <= set(zipfile.ZipFile(wheels[name]).namelist())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_package_carries_the_projects_license_and_a_changelog_of_its_version(name: str) -> None:
+    folder = ROOT / f"packages/ochat-{name}"
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    headings = re.findall(r"^## (\S+)", (folder / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == project(name)["version"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_package_requires_only_the_siblings_it_may_at_a_range_that_holds_them(name: str) -> None:
+    required = {r.name: r for r in map(Requirement, project(name)["dependencies"])}
+    siblings = {sibling for sibling in required if sibling.startswith("ochat-")}
+    assert siblings <= SIBLINGS[name]
+    for sibling in siblings:
+        version = project(sibling.removeprefix("ochat-"))["version"]
+        assert required[sibling].specifier.contains(version)
+
+
+def closure(wheel: Path) -> set[str]:
+    """What pip would install with a wheel into an empty environment, without installing it."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command += ["--find-links", str(wheel.parent), "--report", "-", str(wheel)]
+    environment = os.environ | {"PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    installed = json.loads(result.stdout)["install"]
+    return {canonicalize_name(entry["metadata"]["name"]) for entry in installed}
+
+
+def test_the_templates_wheel_brings_nothing_at_all(wheels: dict[str, Path]) -> None:
+    assert closure(wheels["templates"]) == {"ochat-templates"}
+
+
+def test_the_server_brings_nothing_of_the_trainer(wheels: dict[str, Path]) -> None:
+    brought = closure(wheels["serve"])
+    assert {"ochat-serve", "ochat-templates", "fastapi", "torch"} <= brought
+    assert not brought & {"ochat-data", "ochat-train", "ochat-eval", "deepspeed", "flash-attn"}
+
+
+def test_data_brings_no_torch(wheels: dict[str, Path]) -> None:
+    assert not closure(wheels["data"]) & {"torch", "transformers", "ochat-serve"}

@@ -1,0 +1,51 @@
+"""The code stays readable: no module or function outgrows its ceiling."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from statistics import median, quantiles
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted([*ROOT.glob("packages/*/src/**/*.py"), *ROOT.glob("tools/*.py")])
+TESTS = sorted([*ROOT.glob("packages/*/tests/**/*.py"), *ROOT.glob("tests/*.py")])
+MODULE_CEILING, FUNCTION_CEILING = 400, 60
+# Taken together: half of the modules are at most this long, nine of ten at most that.
+MODULE_MEDIAN, MODULE_P90 = 150, 250
+FUNCTION_MEDIAN, FUNCTION_P90 = 12, 30
+
+
+def functions(path: Path) -> list[tuple[str, int]]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    ]
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_there_is_something_to_measure() -> None:
+    assert len(SOURCES) > 30
+    assert {path.parts[-3] for path in SOURCES} > {"src"}
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_or_function_is_above_its_ceiling(path: Path) -> None:
+    assert lines(path) <= MODULE_CEILING
+    long = [f"{name}: {length}" for name, length in functions(path) if length > FUNCTION_CEILING]
+    assert not long
+
+
+def test_most_modules_and_functions_are_short() -> None:
+    modules = [lines(path) for path in SOURCES if lines(path) > 2]
+    lengths = [length for path in SOURCES for _, length in functions(path)]
+    assert median(modules) <= MODULE_MEDIAN
+    assert quantiles(modules, n=10)[8] <= MODULE_P90
+    assert median(lengths) <= FUNCTION_MEDIAN
+    assert quantiles(lengths, n=10)[8] <= FUNCTION_P90

@@ -1,0 +1,45 @@
+"""Imports and `--help` are instant: heavy libraries wait until they are needed."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+HEAVY = {"torch", "transformers", "vllm", "deepspeed", "numpy", "pyarrow", "fastapi", "aiohttp"}
+# CPU seconds above the bare interpreter; a quiet machine needs a third of it.
+HELP_BUDGET_SECONDS = 0.6
+
+
+@pytest.mark.parametrize(
+    ("package", "may_load"),
+    [
+        ("ochat_templates", set[str]()),
+        ("ochat_data", {"numpy", "pyarrow"}),
+        ("ochat_train", set[str]()),
+        ("ochat_serve", set[str]()),
+        ("ochat_eval", set[str]()),
+    ],
+)
+def test_importing_a_package_loads_no_heavy_library(package: str, may_load: set[str]) -> None:
+    code = f"import sys, {package}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not HEAVY.intersection(loaded) - may_load
+
+
+@pytest.mark.parametrize(
+    "command", ["ochat-templates", "ochat-data", "ochat-train", "ochat-serve", "ochat-eval"]
+)
+def test_help_is_instant_and_worth_reading(command: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run([BIN / command, "--help"], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < HELP_BUDGET_SECONDS
+    assert len(result.stdout.split()) > 30

@@ -1,0 +1,97 @@
+"""Run one of the repository's commands on a machine that has only Python.
+
+    python3 tools/bootstrap.py demo       raw chat in, a served and measured model out
+    python3 tools/bootstrap.py test       everything that is checked every day
+    python3 tools/bootstrap.py test-all   and what takes long
+
+Hatch is installed into `.hatch` of this checkout, once; it makes the environments. Nothing is
+installed outside the checkout. Any other words go to `hatch run` as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / ".hatch"
+BIN = HOME / ("Scripts" if os.name == "nt" else "bin")
+HATCH = BIN / ("hatch.exe" if os.name == "nt" else "hatch")
+# Written last: an installation that was cut off is made again instead of half working.
+COMPLETE = HOME / "complete"
+
+# A suite is a list of `hatch run` commands; hatch.toml says what each one does and where.
+TEST = ["lint:check", "types", "test"]
+TEST_ALL = ["lint:check", "types", "test-all", "isolated:test"]
+
+
+def main() -> int:
+    """Installs hatch if need be and runs a suite, or `hatch run` with the given words."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file may be run by any Python
+        print(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    if not COMPLETE.exists() and not install_hatch():
+        return 1
+    try:
+        for command in commands(words):
+            status = run_hatch(command)
+            if status != 0:
+                return status
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def commands(words: list[str]) -> list[list[str]]:
+    """The `hatch run` commands behind the given words."""
+    suites = {"test": TEST, "test-all": TEST_ALL}
+    if words[0] not in suites or len(words) > 1:
+        return [words]
+    names = suites[words[0]]
+    if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
+        names = [*names, "vllm:test"]
+    else:
+        print("vLLM has no CPU wheel for this machine: its tests are left out", file=sys.stderr)
+    return [[name] for name in names]
+
+
+def run_hatch(words: list[str]) -> int:
+    """Runs `hatch run` from the root, with every environment inside this checkout."""
+    print(f"\n$ hatch run {' '.join(words)}", file=sys.stderr, flush=True)
+    environment = {"HATCH_DATA_DIR": str(HOME / "data"), **os.environ}
+    command = [str(HATCH), "run", *words]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def install_hatch() -> bool:
+    """Makes `.hatch`, a virtual environment with hatch; says what is missing if it cannot."""
+    print("setting up hatch in .hatch (once) ...", file=sys.stderr)
+    try:
+        import ensurepip  # noqa: F401 - Debian splits it off; without it a new venv has no pip
+        import venv
+    except ImportError:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        print(
+            "this Python cannot make virtual environments: install its venv module "
+            f"(Debian and Ubuntu: apt install python{version}-venv) and run the command again",
+            file=sys.stderr,
+        )
+        return False
+    venv.create(HOME, with_pip=True, clear=True)
+    command = [BIN / "python", "-m", "pip", "install", "--quiet", "hatch>=1.18,<2"]
+    if subprocess.run(command, check=False).returncode != 0:
+        print("hatch could not be installed; is the package index within reach?", file=sys.stderr)
+        return False
+    COMPLETE.touch()
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
