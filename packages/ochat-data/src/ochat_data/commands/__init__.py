@@ -1,0 +1,1 @@
+"""The sub-commands of `ochat-data`, one module each: arguments in, calls of the library out."""

@@ -1,0 +1,132 @@
+"""Runs one step over files of records: reads, sets bad ones aside, counts, writes the rest.
+
+What the step does is its own module's business; this keeps the promise that
+records in = records out + dropped + rejected, and that an output is whole or absent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import InputError, RecordError
+from .outputs import WholeFile
+from .progress import Progress
+from .reading import RawItem, read_items
+from .record import Record
+from .rejects import RejectLog
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A step's answer for a record that is in order but not wanted."""
+
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class StageCounts:
+    """What became of the records of one run."""
+
+    read: int = 0
+    written: int = 0
+    rejected: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def parse_item(item: RawItem) -> object:
+    """The item's JSON value.
+
+    Raises:
+        RecordError: It is not JSON.
+    """
+    if item.problem:
+        raise RecordError(item.problem)
+    return item.value
+
+
+def run_stage(
+    stage: str,
+    files: Sequence[str],
+    output: str,
+    step: Callable[[RawItem], Record | Dropped],
+    *,
+    max_reject_rate: float,
+    rejects: str | None = None,
+) -> StageCounts:
+    """Runs `step` over every item of `files` and writes the records it returns.
+
+    Args:
+        stage: Name of the step, for rejects and messages.
+        files: Input files; `-` is standard input.
+        output: Record file to write; `-` is standard output.
+        step: Item to record; raises `RecordError` for a bad one.
+        max_reject_rate: Share of bad items above which the run fails.
+        rejects: File for bad items; None means the output's name with `.rejects.jsonl`.
+
+    Raises:
+        InputError: A file cannot be read, or no record is left.
+        OutputError: The output cannot be written.
+        RejectRateError: Too many items are bad.
+    """
+    counts, progress = StageCounts(), Progress(stage)
+    with RejectLog(rejects_path(output, rejects)) as log, _record_output(output) as write:
+        for item in read_items(files):
+            counts.read += 1
+            try:
+                result = step(item)
+            except RecordError as error:
+                log.add(item, stage, str(error))
+                continue
+            finally:
+                progress.update(counts.read)
+            if isinstance(result, Dropped):
+                counts.dropped[result.reason] += 1
+                continue
+            write(result.to_line())
+            counts.written += 1
+        counts.rejected = log.count
+        log.check(counts.read, max_reject_rate)
+        if not counts.written:
+            raise InputError(f"no record is left: {describe_counts(counts, log.path)}")
+    progress.finish(counts.read)
+    report(f"{stage}: {describe_counts(counts, log.path)}")
+    return counts
+
+
+def describe_counts(counts: StageCounts, rejects: Path | None) -> str:
+    """The balance of a run: in = out + dropped + rejected."""
+    parts = [f"{counts.read} in = {counts.written} out"]
+    parts += [f"{number} dropped ({reason})" for reason, number in counts.dropped.most_common()]
+    where = f" (see {rejects})" if counts.rejected and rejects else ""
+    parts.append(f"{counts.rejected} rejected{where}")
+    return " + ".join(parts)
+
+
+def rejects_path(output: str, given: str | None) -> Path | None:
+    """Where rejects go: the file given, else beside the output; None for standard output."""
+    if given is not None:
+        return Path(given)
+    return None if output == STDOUT else Path(f"{output.rstrip('/')}.rejects.jsonl")
+
+
+def report(text: str) -> None:
+    """Writes a line for people to standard error."""
+    sys.stderr.write(f"{text}\n")
+
+
+@contextmanager
+def _record_output(output: str) -> Generator[Callable[[bytes], object]]:
+    """Yields what writes a line; a file takes its name only if the block ends well."""
+    if output == STDOUT:
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    with WholeFile(Path(output)) as file:
+        yield file.write
