@@ -1,0 +1,65 @@
+"""Benchmarks for chat models: questions, graders, a runner over HTTP, and tables with intervals.
+
+Importing this loads no HTTP client: `run_suite` and `RunConfig` bring theirs when first used.
+Serving a model is `ochat-serve`'s business; any OpenAI-compatible server will do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ochat_eval.config import Retry, RunConfig
+from ochat_eval.errors import (
+    EvalError,
+    FamilyError,
+    GradingError,
+    QuestionError,
+    RunFolderError,
+    ServerError,
+    UnreachableError,
+)
+from ochat_eval.graders import family_names, grade, grade_choice, grade_number
+from ochat_eval.question import Question
+from ochat_eval.suite import Suite, load_suite, read_questions, sample_questions
+from ochat_eval.summary import rescore
+from ochat_eval.tally import Tally, wilson_interval
+from ochat_eval.verdict import Status, Verdict
+
+if TYPE_CHECKING:
+    from ochat_eval.runner import run_suite
+
+__all__ = [
+    "EvalError",
+    "FamilyError",
+    "GradingError",
+    "Question",
+    "QuestionError",
+    "Retry",
+    "RunConfig",
+    "RunFolderError",
+    "ServerError",
+    "Status",
+    "Suite",
+    "Tally",
+    "UnreachableError",
+    "Verdict",
+    "family_names",
+    "grade",
+    "grade_choice",
+    "grade_number",
+    "load_suite",
+    "read_questions",
+    "rescore",
+    "run_suite",
+    "sample_questions",
+    "wilson_interval",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import the runner, and with it aiohttp, when it is first asked for."""
+    if name == "run_suite":
+        from ochat_eval.runner import run_suite
+
+        return run_suite
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

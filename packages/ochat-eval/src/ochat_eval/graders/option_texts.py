@@ -1,0 +1,94 @@
+"""Options answered by their text ("Nauru is the smallest") instead of their letter.
+
+Knows how an option's text is recognised in prose; letters themselves are in `letters`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ochat_eval.graders.letters import Found
+
+# Three letters or fewer ("no", "yes", "red") are too common in prose to count anywhere in it.
+_SHORT_WORD = re.compile(r"[A-Za-z]{1,3}")
+_WRAPPING = " \t\n.,;:!?\"'()[]"
+_DENIED = re.compile(
+    r"(?:(?:\b(?:not|never|nor|no|rather than|instead of|than)|n't)\W+(?:\w+\W+)?"
+    r"|\b(?:both|neither)\b[^.,;\n]*)$",
+    re.IGNORECASE,
+)
+_OPENERS = re.compile(
+    r"[\s\"'(\[:]*(?:(?:that|the|indeed|clearly|probably)\b[\s\"'(\[:]*)*", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionTexts:
+    """The texts of a question's options, ready to be looked for.
+
+    Attributes:
+        exact: Bare text (lower case, no wrapping punctuation) to letter.
+        patterns: Letter and pattern of every text worth looking for, longest text first.
+        short: Letters whose text is too short to count in the middle of prose.
+    """
+
+    exact: Mapping[str, str]
+    patterns: tuple[tuple[str, re.Pattern[str]], ...]
+    short: frozenset[str]
+
+    def whole(self, text: str) -> str | None:
+        """The letter whose text is the whole of `text`."""
+        return self.exact.get(_bare(text))
+
+    def at(self, text: str, begin: int, end: int) -> Found | None:
+        """The option whose text stands at `begin`, the longest where several do."""
+        openers = _OPENERS.match(text, begin, end)
+        for position in dict.fromkeys((begin, openers.end() if openers else begin)):
+            for letter, pattern in self.patterns:
+                if match := pattern.match(text, position):
+                    return Found(letters=(letter,), start=match.start(), end=match.end())
+        return None
+
+    def mentions(self, text: str) -> list[Found]:
+        """Every option mentioned and not denied; a mention inside a longer one does not count."""
+        taken: list[Found] = []
+        for letter, pattern in self.patterns:
+            if letter in self.short:
+                continue
+            for match in pattern.finditer(text):
+                inside = any(f.start <= match.start() and match.end() <= f.end for f in taken)
+                before = text[max(0, match.start() - 32) : match.start()]
+                if not inside and not _DENIED.search(before):
+                    taken.append(Found(letters=(letter,), start=match.start(), end=match.end()))
+        return taken
+
+
+def option_texts(letters: Sequence[str], texts: Sequence[str]) -> OptionTexts:
+    """Prepare the texts; one that two options share identifies neither and is left out."""
+    return _prepared(tuple(letters), tuple(texts))
+
+
+@lru_cache(maxsize=1024)
+def _prepared(letters: tuple[str, ...], texts: tuple[str, ...]) -> OptionTexts:
+    bare = {letter: _bare(text) for letter, text in zip(letters, texts, strict=False)}
+    count = Counter(bare.values())
+    unique = {text: letter for letter, text in bare.items() if text and count[text] == 1}
+    ordered = sorted(unique.items(), key=lambda item: -len(item[0]))
+    return OptionTexts(
+        exact=unique,
+        patterns=tuple((letter, _pattern(text)) for text, letter in ordered),
+        short=frozenset(letter for text, letter in ordered if _SHORT_WORD.fullmatch(text)),
+    )
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.strip(_WRAPPING).lower().split())
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    words = r"\s+".join(map(re.escape, text.split()))
+    return re.compile(rf"(?<![\w.,/\-]){words}(?![\w/]|[.,:]\d|\s*[+*=]\s*\d)", re.IGNORECASE)

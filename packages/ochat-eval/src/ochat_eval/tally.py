@@ -1,0 +1,81 @@
+"""Counts of verdicts and what they say: accuracy with its 95 % Wilson interval.
+
+Knows no files; whole runs are summarised in `summary`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ochat_eval.verdict import Status
+
+_Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+
+
+def wilson_interval(successes: int, n: int, *, z: float = _Z95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion, which stays within 0 and 1 at every n.
+
+    Args:
+        successes: How many of the n.
+        n: How many trials; with none the interval is (0, 1).
+        z: The normal quantile; the default gives 95 %.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, square = successes / n, z * z
+    centre = share + square / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    low, high = (centre - spread) / (1 + square / n), (centre + spread) / (1 + square / n)
+    return (0.0 if successes == 0 else low, 1.0 if successes == n else high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often each status came.
+
+    A question that the server did not answer (`error`) is outside the accuracy: it says nothing
+    about the model. Unparsed and truncated responses are inside it, and not correct.
+    """
+
+    correct: int = 0
+    incorrect: int = 0
+    unparsed: int = 0
+    truncated: int = 0
+    error: int = 0
+
+    @classmethod
+    def of(cls, statuses: Iterable[Status]) -> Tally:
+        """Count statuses."""
+        counts = Counter(status.value for status in statuses)
+        return cls(**counts)
+
+    @property
+    def n(self) -> int:
+        """Responses that were graded."""
+        return self.correct + self.incorrect + self.unparsed + self.truncated
+
+    @property
+    def accuracy(self) -> float | None:
+        """Correct responses per graded response; None where there are none."""
+        return self.correct / self.n if self.n else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % Wilson interval."""
+        return wilson_interval(self.correct, self.n)
+
+    def to_json(self) -> dict[str, object]:
+        """n, accuracy, interval and the five counts."""
+        return {
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            "correct": self.correct,
+            "incorrect": self.incorrect,
+            "unparsed": self.unparsed,
+            "truncated": self.truncated,
+            "errors": self.error,
+        }
