@@ -52,7 +52,10 @@ MODEL = {
     "max_position_embeddings": 512,
     "tie_word_embeddings": True,
 }
-TRAINING = ("--epochs", "3", "--lr", "2e-3", "--batch-tokens", "2048", "--warmup-steps", "30")
+TRAINING = (
+    *("--epochs", "3", "--batch-tokens", "2048", "--lr", "2e-3"),
+    *("--warmup-steps", "30", "--eps", "1e-8"),
+)
 
 
 def main() -> int:
