@@ -1,0 +1,11 @@
+"""Chat without HTTP: a request becomes prompt ids, token events become text.
+
+Knows templates and engines; which bytes travel over the network is `ochat_serve.http`'s business.
+"""
+
+from __future__ import annotations
+
+from ochat_serve.chat.request import ChatMessage, ChatRequest
+from ochat_serve.chat.service import ChatService, Delta, PreparedChat
+
+__all__ = ["ChatMessage", "ChatRequest", "ChatService", "Delta", "PreparedChat"]

@@ -1,0 +1,92 @@
+"""Choosing the next token of one request from the logits of one position.
+
+The order of the steps is vLLM's (penalties, temperature, min_p, top_k, top_p), so that the same
+request means the same distribution on both engines. Running the model belongs to `decode`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ochat_serve.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ochat_serve.engine.base import SamplingParams
+
+# Below this a temperature only overflows the division; vLLM draws the line at the same place.
+_GREEDY_BELOW = 1e-5
+
+
+class Sampler:
+    """Holds what choosing needs to remember: the ids so far and the random state."""
+
+    def __init__(self, sampling: SamplingParams, prompt_ids: Sequence[int]) -> None:
+        """Seed the request's own generator, so that no other request can move it."""
+        self._sampling = sampling
+        self._prompt_ids = list(prompt_ids)
+        self._counts: dict[int, int] = {}
+        self._chosen = 0
+        self._generator = torch.Generator()
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed)
+
+    def choose(self, logits: torch.Tensor) -> int:
+        """The next id.
+
+        Args:
+            logits: `(vocab,)`, of any float type, on any device; not changed.
+
+        Raises:
+            EngineError: The model produced a value that is not a number.
+        """
+        scores = logits.detach().to("cpu", torch.float32, copy=True)
+        if not bool(torch.isfinite(scores).all()):
+            raise EngineError(
+                "The model's output is not finite; its weights or its precision are at fault."
+            )
+        self._penalise(scores)
+        if self._chosen < self._sampling.min_tokens and self._sampling.stop_ids:
+            scores[list(self._sampling.stop_ids)] = -torch.inf
+        token = self._pick(scores)
+        self._chosen += 1
+        self._counts[token] = self._counts.get(token, 0) + 1
+        return token
+
+    def _penalise(self, scores: torch.Tensor) -> None:
+        """Apply the three penalties in place."""
+        sampling = self._sampling
+        if sampling.repetition_penalty != 1.0:
+            seen = torch.tensor(sorted({*self._prompt_ids, *self._counts}))
+            old = scores[seen]
+            factor = sampling.repetition_penalty
+            scores[seen] = torch.where(old > 0, old / factor, old * factor)
+        if self._counts and (sampling.presence_penalty or sampling.frequency_penalty):
+            ids = torch.tensor(list(self._counts))
+            times = torch.tensor(list(self._counts.values()), dtype=torch.float32)
+            scores[ids] -= sampling.presence_penalty + sampling.frequency_penalty * times
+
+    def _pick(self, scores: torch.Tensor) -> int:
+        """The best id, or one drawn from what the filters leave."""
+        sampling = self._sampling
+        if sampling.temperature < _GREEDY_BELOW:
+            return int(torch.argmax(scores))
+        scores = (scores - scores.max()) / sampling.temperature
+        if sampling.min_p > 0.0:
+            probabilities = torch.softmax(scores, dim=-1)
+            scores[probabilities < sampling.min_p * probabilities.max()] = -torch.inf
+        if 0 < sampling.top_k < scores.numel():
+            smallest_kept = torch.topk(scores, sampling.top_k).values[-1]
+            scores[scores < smallest_kept] = -torch.inf
+        probabilities = torch.softmax(scores, dim=-1)
+        if sampling.top_p < 1.0:
+            ordered, order = torch.sort(probabilities, descending=True, stable=True)
+            beyond = torch.cumsum(ordered, dim=-1) - ordered >= sampling.top_p
+            beyond[0] = False
+            probabilities[order[beyond]] = 0.0
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))

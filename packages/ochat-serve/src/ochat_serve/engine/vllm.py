@@ -1,0 +1,201 @@
+"""The production engine: vLLM's AsyncLLM, driven with token ids.
+
+A process of vLLM's runs the model. Tokenising, stop rules and text stay with the layers above, so
+vLLM's tokenizer is never loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+# pyrefly: ignore[missing-import]
+from vllm import SamplingParams as VllmSamplingParams
+
+# pyrefly: ignore[missing-import]
+from vllm.engine.arg_utils import AsyncEngineArgs
+
+# pyrefly: ignore[missing-import]
+from vllm.exceptions import VLLMError
+
+# pyrefly: ignore[missing-import]
+from vllm.inputs import tokens_input
+
+# pyrefly: ignore[missing-import]
+from vllm.sampling_params import RequestOutputKind
+
+# pyrefly: ignore[missing-import]
+from vllm.usage.usage_lib import UsageContext
+
+# pyrefly: ignore[missing-import]
+from vllm.v1.engine.async_llm import AsyncLLM
+
+# pyrefly: ignore[missing-import]
+from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
+
+from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent
+from ochat_serve.errors import EngineDeadError, EngineError, SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from pathlib import Path
+
+    # pyrefly: ignore[missing-import]
+    from vllm.outputs import RequestOutput
+
+    from ochat_serve.engine.base import SamplingParams
+
+
+class VllmEngine:
+    """Streams tokens of a model run by vLLM."""
+
+    name = "vllm"
+    capabilities = ALL_CAPABILITIES
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_model_len: int,
+        dtype: str = "auto",
+        shutdown_seconds: int = 0,
+        extra_arguments: Sequence[str] = (),
+    ) -> None:
+        """Choose what `start` will run.
+
+        Args:
+            folder: A Hugging Face model folder.
+            max_model_len: Most tokens of prompt and answer together.
+            dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
+            shutdown_seconds: How long vLLM's own process works on when it is told to stop.
+            extra_arguments: Further command line arguments of vLLM's engine, such as
+                `--tensor-parallel-size 2`.
+
+        Raises:
+            SetupError: vLLM does not know one of the arguments.
+        """
+        self._arguments = _engine_arguments(
+            [
+                *("--model", str(folder), "--dtype", dtype),
+                *("--max-model-len", str(max_model_len), "--skip-tokenizer-init"),
+                *("--shutdown-timeout", str(shutdown_seconds), "--disable-log-stats"),
+                # Sampling defaults come from the request, not from the model's files.
+                *("--generation-config", "vllm"),
+                *extra_arguments,
+            ]
+        )
+        self._llm: AsyncLLM | None = None
+        self._running: set[str] = set()
+        self.max_model_len = max_model_len
+
+    async def start(self) -> None:
+        """Start vLLM's process and wait until the model is loaded; see `Engine.start`.
+
+        The event loop stands still meanwhile: vLLM ties its sockets to the loop it starts in.
+        """
+        try:
+            self._llm = AsyncLLM.from_engine_args(
+                self._arguments, usage_context=UsageContext.OPENAI_API_SERVER
+            )
+        except (
+            VLLMError,
+            ValueError,
+            RuntimeError,
+            OSError,
+            ImportError,
+            NotImplementedError,
+        ) as error:
+            reason = " ".join(str(error).split())
+            raise SetupError(
+                f"vLLM cannot run {self._arguments.model} ({reason}); its own messages above say "
+                "more. --engine transformers needs no vLLM."
+            ) from error
+
+    async def stop(self) -> None:
+        """End requests that still run and vLLM's processes; see `Engine.stop`."""
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        if self._running and not llm.errored:
+            await llm.abort(list(self._running))
+        llm.shutdown()
+
+    def check_health(self) -> None:
+        """Raise `EngineDeadError` unless vLLM's process lives."""
+        self._living()
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: SamplingParams, request_id: str
+    ) -> AsyncGenerator[TokenEvent]:
+        """Answer one prompt; see `Engine.generate`."""
+        prompt = tokens_input(list(prompt_ids))
+        outputs = self._living().generate(prompt, _vllm_sampling(sampling), request_id)
+        self._running.add(request_id)
+        try:
+            # vLLM aborts the request when its generator is closed.
+            async with aclosing(outputs):
+                async for output in outputs:
+                    event = _event(output)
+                    yield event
+                    if event.finish_reason is not None:
+                        return
+        except VllmEngineDeadError as error:
+            raise EngineDeadError("vLLM's engine process died.") from error
+        except (VLLMError, ValueError) as error:
+            raise EngineError(f"vLLM failed on this request: {error}") from error
+        finally:
+            self._running.discard(request_id)
+
+    @property
+    def unfinished(self) -> int:
+        """Requests that vLLM has not finished."""
+        return 0 if self._llm is None else self._llm.output_processor.get_num_unfinished_requests()
+
+    def _living(self) -> AsyncLLM:
+        if self._llm is None:
+            raise EngineDeadError("The vLLM engine is not running.")
+        if self._llm.errored:
+            raise EngineDeadError("vLLM's engine process died.")
+        return self._llm
+
+
+def _engine_arguments(arguments: list[str]) -> AsyncEngineArgs:
+    """VLLM's own command line, with a wrong argument as an error to report and not an exit."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    AsyncEngineArgs.add_cli_args(parser)
+    try:
+        known, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise SetupError(f"vLLM's engine does not accept {error}.") from error
+    if unknown:
+        raise SetupError(f"Neither ochat-serve nor vLLM's engine knows {' '.join(unknown)}.")
+    return AsyncEngineArgs.from_cli_args(known)
+
+
+def _vllm_sampling(sampling: SamplingParams) -> VllmSamplingParams:
+    """The same parameters in vLLM's words; nothing but `stop_ids` may end an answer."""
+    return VllmSamplingParams(
+        max_tokens=sampling.max_tokens,
+        min_tokens=sampling.min_tokens,
+        stop_token_ids=list(sampling.stop_ids),
+        ignore_eos=True,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        seed=sampling.seed,
+        repetition_penalty=sampling.repetition_penalty,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+def _event(output: RequestOutput) -> TokenEvent:
+    completion = output.outputs[0]
+    reason = completion.finish_reason
+    if reason not in (None, "stop", "length"):
+        raise EngineDeadError(f"The engine stopped before the answer was finished ({reason}).")
+    return TokenEvent(token_ids=tuple(completion.token_ids), finish_reason=reason)
