@@ -1,0 +1,157 @@
+"""Checkpoints that appear whole or not at all, and what is needed to continue from one exactly.
+
+A checkpoint is a folder `step-00000123` with `model/` (an ordinary model folder), `state.json`,
+one `random-RANK.pt` a rank, and whatever the engine adds. When to write one is the loop's business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .errors import CheckpointError, OutputError, first_line
+from .files import finish_partial, partial_folder, start_partial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from .engine import Engine
+
+_STATE_FILE = "state.json"
+_FORMAT = 1
+_NAME = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """Where a run stands, and which run it is.
+
+    Attributes:
+        step: optimiser steps done; the plan is a function of the settings, so this is the position.
+        tokens: tokens trained so far, over all ranks.
+        dataset: digest of the dataset's manifest.
+        world_size: number of ranks.
+        settings: the settings that must be equal to continue (`TrainConfig.fixed_part`).
+    """
+
+    step: int
+    tokens: int
+    dataset: str
+    world_size: int
+    settings: Mapping[str, object]
+
+    def require_same_run(self, other: RunState) -> None:
+        """Refuses to continue `self` as `other`.
+
+        Raises:
+            CheckpointError: names the first setting that differs.
+        """
+        if self.dataset != other.dataset:
+            raise CheckpointError(
+                "the checkpoint was trained on another dataset; resume with the same one, "
+                "or start a new run in another --output"
+            )
+        ours = {**self.settings, "number of ranks": self.world_size}
+        theirs = {**other.settings, "number of ranks": other.world_size}
+        for name in sorted(ours | theirs):
+            if ours.get(name) != theirs.get(name):
+                raise CheckpointError(
+                    f"the checkpoint was written with {name} = {ours.get(name)}, now it is "
+                    f"{theirs.get(name)}; resume with the same settings, or start a new run in "
+                    "another --output"
+                )
+
+
+def save_checkpoint(
+    root: Path, state: RunState, engine: Engine, write_model: Callable[[Path], None]
+) -> Path:
+    """Writes a checkpoint on all ranks and gives it its name when all are done.
+
+    Raises:
+        OutputError: the disk refuses; earlier checkpoints are untouched.
+    """
+    folder = root / f"step-{state.step:08d}"
+    beside = partial_folder(folder)
+    try:
+        if engine.rank == 0:
+            start_partial(folder)
+        engine.barrier()
+        engine.save(beside)
+        torch.save(_random_state(), beside / _random_file(engine.rank))
+        if engine.rank == 0:
+            (beside / "model").mkdir()
+            write_model(beside / "model")
+            text = json.dumps({"format": _FORMAT, **asdict(state)}, indent=2)
+            (beside / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
+        engine.barrier()
+        if engine.rank == 0:
+            finish_partial(folder)
+        engine.barrier()
+    except OSError as error:
+        raise OutputError(f"cannot write the checkpoint {folder}: {error}") from error
+    return folder
+
+
+def latest_checkpoint(root: Path) -> Path | None:
+    """The checkpoint with the highest step, None if there is none."""
+    if not root.is_dir():
+        return None
+    found = [folder for folder in root.iterdir() if _NAME.fullmatch(folder.name)]
+    return max(found, key=lambda folder: int(folder.name.removeprefix("step-")), default=None)
+
+
+def read_state(folder: Path) -> RunState:
+    """Reads the state of a checkpoint.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint of this version.
+    """
+    file = folder / _STATE_FILE
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        if fields.pop("format") != _FORMAT:
+            raise CheckpointError(f"{file} is of another version of ochat-train")
+        return RunState(**fields)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{folder} is not a complete checkpoint ({error}); delete it to use the one before"
+        ) from error
+
+
+def restore_random_state(folder: Path, rank: int) -> None:
+    """Puts torch's generators where they were when the checkpoint was written.
+
+    Raises:
+        CheckpointError: the rank's file is missing or damaged.
+    """
+    state = load_tensors(folder / _random_file(rank), torch.device("cpu"))
+    torch.set_rng_state(state["cpu"])
+    torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def load_tensors(file: Path, device: torch.device) -> dict[str, Any]:
+    """Reads one of a checkpoint's files that `torch.save` wrote.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # what torch.load raises depends on which bytes are damaged
+        raise CheckpointError(
+            f"cannot read {file} ({first_line(error)}); delete {file.parent} to use the "
+            "checkpoint before it"
+        ) from error
+
+
+def _random_state() -> dict[str, object]:
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+
+def _random_file(rank: int) -> str:
+    return f"random-{rank}.pt"

@@ -1,0 +1,135 @@
+"""Everything a training run can be told, as one record; neither reads files nor imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Precision = Literal["bf16", "fp32"]
+EngineName = Literal["auto", "single", "deepspeed"]
+
+# Fields that a resumed run may change without training anything else than the run it continues.
+_FREE_ON_RESUME = frozenset(
+    {"resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run; the optimiser's defaults are those OpenChat published.
+
+    Attributes:
+        model: model folder: `config.json`, a tokenizer, and weights unless `from_scratch`.
+        data: token dataset folder, as `ochat-data tokenize` writes it.
+        output: folder of the run; must not exist, be empty, or be resumed.
+        from_scratch: initialise the weights from `config.json` and `seed`.
+        resume: continue from the last checkpoint in `output`.
+        epochs: passes over the training split.
+        batch_tokens: most tokens of one rank in one step; None is four times the longest example,
+            rounded up to a multiple of 1024: the packer fills such a batch to over 99 %.
+        lr: peak learning rate.
+        lr_min_ratio: final learning rate as a share of `lr`.
+        warmup_steps: steps of linear warm-up; None is 5 % of all steps.
+        beta1: AdamW's decay of the mean.
+        beta2: AdamW's decay of the variance.
+        eps: AdamW's epsilon.
+        weight_decay: decay of matrices and embeddings; biases and norms are not decayed.
+        max_grad_norm: gradients are scaled down to this norm.
+        precision: "bf16" keeps float32 master weights; None is bf16 on a GPU, else fp32.
+        seed: seed of initialisation, data order and dropout.
+        threads: CPU threads of torch; None leaves torch's own choice.
+        log_every: steps between two readings of the loss (a reading waits for the device).
+        checkpoint_steps: steps between checkpoints inside an epoch; None is none. Every epoch
+            ends with one anyway.
+        engine: "auto" takes DeepSpeed if started on several ranks or given its options.
+        zero_stage: DeepSpeed's ZeRO stage 0, 1 or 2; None is its configuration file's, else 2.
+        deepspeed_config: DeepSpeed configuration file (JSON).
+        quiet: no progress on standard error.
+    """
+
+    model: Path
+    data: Path
+    output: Path
+    from_scratch: bool = False
+    resume: bool = False
+    epochs: int = 5
+    batch_tokens: int | None = None
+    lr: float = 2e-5
+    lr_min_ratio: float = 0.1
+    warmup_steps: int | None = None
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-5
+    weight_decay: float = 0.1
+    max_grad_norm: float = 1.0
+    precision: Precision | None = None
+    seed: int = 0
+    threads: int | None = None
+    log_every: int = 10
+    checkpoint_steps: int | None = None
+    engine: EngineName = "auto"
+    zero_stage: int | None = None
+    deepspeed_config: Path | None = None
+    quiet: bool = False
+
+    def validate(self) -> None:
+        """Refuses impossible values.
+
+        Raises:
+            ConfigError: names the option, its value and what is allowed.
+        """
+        at_least_one = ("epochs", "batch_tokens", "threads", "log_every", "checkpoint_steps")
+        for name in at_least_one:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{_flag(name)} is {value}; give a whole number of at least 1")
+        positive = {"lr": self.lr, "eps": self.eps, "max_grad_norm": self.max_grad_norm}
+        for name, number in positive.items():
+            if not number > 0:
+                raise ConfigError(f"{_flag(name)} is {number}; give a number above 0")
+        shares = {"lr_min_ratio": self.lr_min_ratio, "beta1": self.beta1, "beta2": self.beta2}
+        for name, number in shares.items():
+            if not 0 <= number <= 1:
+                raise ConfigError(f"{_flag(name)} is {number}; give a number from 0 to 1")
+        not_negative = {"warmup_steps": self.warmup_steps or 0, "weight_decay": self.weight_decay}
+        for name, number in {**not_negative, "seed": self.seed}.items():
+            if number < 0:
+                raise ConfigError(f"{_flag(name)} is {number}; it must not be negative")
+        self._validate_engine()
+
+    def _validate_engine(self) -> None:
+        if self.zero_stage is not None and self.zero_stage not in (0, 1, 2):
+            raise ConfigError(
+                f"--zero-stage is {self.zero_stage}; 0, 1 and 2 are supported "
+                "(the memory-bounded loss cannot gather the sharded weights of stage 3 yet)"
+            )
+        given = self.zero_stage is not None or self.deepspeed_config is not None
+        if self.engine == "single" and given:
+            raise ConfigError(
+                "--zero-stage and --deepspeed need the DeepSpeed engine; drop --engine single"
+            )
+
+    def to_json(self) -> dict[str, object]:
+        """The settings as JSON values, written beside the results."""
+        return {
+            name: value if isinstance(value, str | int | float | bool | None) else str(value)
+            for name, value in asdict(self).items()
+        }
+
+    def fixed_part(self) -> dict[str, object]:
+        """What must be equal for a run to continue another one's checkpoint exactly.
+
+        The paths of model and data are left out: folders may move, and the dataset is compared by
+        its content.
+        """
+        left_out = _FREE_ON_RESUME | {"model", "data", "deepspeed_config"}
+        return {name: value for name, value in self.to_json().items() if name not in left_out}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,186 @@
+"""Engine: who computes a step and holds the optimiser; here the protocol and the single process.
+
+What a step contains and when one happens is the loop's business. The other implementation is in
+`engine_deepspeed`, the only module that imports deepspeed.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import nn
+
+from .attention import packed
+from .checkpoint import load_tensors
+from .forward import TrainingModule, hidden_states
+from .head import read_head
+from .loss import token_losses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+    from .batch import PackedBatch
+    from .config import TrainConfig
+
+_OPTIMIZER_FILE = "optimizer.pt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSums:
+    """What one rank knows after a step, still on the device.
+
+    Attributes:
+        loss: scalar, this rank's share of the step's loss (the shares add up to the loss).
+        correct: scalar, supervised tokens predicted rightly on this rank.
+        grad_norm: scalar, norm of the whole gradient before clipping; None if not known.
+    """
+
+    loss: torch.Tensor
+    correct: torch.Tensor
+    grad_norm: torch.Tensor | None
+
+
+class Engine(Protocol):
+    """Trains one model on `world_size` ranks that all call the same methods in the same order."""
+
+    @property
+    def rank(self) -> int:
+        """This process, from 0."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        ...
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model itself, with its whole weights on every rank."""
+        ...
+
+    def train_step(self, batch: PackedBatch, denominator: float, lr: float) -> StepSums:
+        """One optimiser step; `denominator` is the sum of the loss weights over all ranks."""
+        ...
+
+    def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Supervised positions of the batch, their losses, and whether each was predicted."""
+        ...
+
+    def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums a small float64 CPU tensor over all ranks."""
+        ...
+
+    def barrier(self) -> None:
+        """Waits for all ranks."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the optimiser's state into an existing folder; called on every rank."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Reads what `save` wrote; the model was already loaded from the same checkpoint."""
+        ...
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices and embeddings, not biases and norms."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Sets the learning rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def evaluate_batch(
+    model: PreTrainedModel, batch: PackedBatch
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Losses of a batch without gradients, as `loss.token_losses` gives them."""
+    with torch.no_grad(), packed(batch.layout):
+        hidden = hidden_states(model, batch.input_ids, batch.position_ids, batch.layout)
+        return token_losses(read_head(model), hidden, batch.labels)
+
+
+class SingleProcessEngine:
+    """One process, one device; bf16 is autocast over float32 weights."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, model: PreTrainedModel, config: TrainConfig) -> None:
+        """Moves `model` to the GPU where there is one and builds the optimiser.
+
+        Args:
+            model: float32, with packed attention.
+            config: `precision` must be decided.
+        """
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._bf16 = config.precision == "bf16"
+        self._max_grad_norm = config.max_grad_norm
+        self._module = TrainingModule(model).to(self.device)
+        self.optimizer = build_optimizer(self._module, config)
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The trained model, in float32."""
+        return self._module.model
+
+    def train_step(self, batch: PackedBatch, denominator: float, lr: float) -> StepSums:
+        """See `Engine.train_step`."""
+        set_learning_rate(self.optimizer, lr)
+        batch = batch.to(self.device)
+        with packed(batch.layout):
+            with self._precision():
+                loss, correct = self._module(batch, denominator)
+            loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepSums(loss=loss.detach(), correct=correct, grad_norm=norm)
+
+    def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See `Engine.evaluate`."""
+        with self._precision():
+            return evaluate_batch(self.model, batch.to(self.device))
+
+    def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """One rank: the values themselves."""
+        return values
+
+    def barrier(self) -> None:
+        """One rank: nothing to wait for."""
+
+    def save(self, folder: Path) -> None:
+        """See `Engine.save`."""
+        torch.save(self.optimizer.state_dict(), folder / _OPTIMIZER_FILE)
+
+    def load(self, folder: Path) -> None:
+        """See `Engine.load`.
+
+        Raises:
+            CheckpointError: the optimiser's file is missing or damaged.
+        """
+        self.optimizer.load_state_dict(load_tensors(folder / _OPTIMIZER_FILE, self.device))
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if not self._bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)

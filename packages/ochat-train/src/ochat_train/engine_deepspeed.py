@@ -1,0 +1,143 @@
+"""The DeepSpeed engine: several ranks, ZeRO stages 0 to 2. The only module that imports deepspeed.
+
+Which configuration DeepSpeed gets is decided in `deepspeed_config`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import distributed
+
+from .attention import packed
+from .deepspeed_config import read_deepspeed_config
+from .engine import StepSums, build_optimizer, evaluate_batch, set_learning_rate
+from .errors import CheckpointError, EngineError
+from .forward import TrainingModule
+
+if not torch.cuda.is_available():
+    # Without a GPU, DeepSpeed would look for one and warn; read when it is imported.
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+import deepspeed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+    from .batch import PackedBatch
+    from .config import TrainConfig
+
+_TAG = "deepspeed"
+
+
+def connect() -> None:
+    """Connects the ranks that a launcher started; one process alone connects to itself.
+
+    Raises:
+        EngineError: the other ranks cannot be reached.
+    """
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # DeepSpeed 0.19 calls collectives by names that torch 2.13 renamed; once a step is too often.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    if "WORLD_SIZE" not in os.environ:
+        os.environ.update(alone, MASTER_PORT="0")
+    try:
+        deepspeed.init_distributed(
+            dist_backend="nccl" if torch.cuda.is_available() else "gloo",
+            auto_mpi_discovery=False,
+            verbose=False,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise EngineError(
+            f"cannot connect the ranks: {error}; start them with torchrun or deepspeed"
+        ) from error
+
+
+def broadcast(text: str) -> str:
+    """Rank 0's text, on every rank."""
+    box = [text]
+    distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+class DeepSpeedEngine:
+    """One rank of a DeepSpeed run; see `engine.Engine`."""
+
+    def __init__(self, model: PreTrainedModel, config: TrainConfig) -> None:
+        """Hands `model` (float32, on the CPU, packed attention) to DeepSpeed.
+
+        Raises:
+            EngineError: DeepSpeed refuses its configuration.
+        """
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        settings = dict(read_deepspeed_config(config).settings)
+        module = TrainingModule(model)
+        try:
+            self._engine: Any = deepspeed.initialize(
+                model=module, optimizer=build_optimizer(module, config), config=settings
+            )[0]
+        except (ValueError, AssertionError, TypeError) as error:
+            raise EngineError(f"DeepSpeed refuses its configuration: {error}") from error
+        self.rank = distributed.get_rank()
+        self.world_size = distributed.get_world_size()
+        self.device = self._engine.device
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The trained model; up to stage 2 every rank holds all of it."""
+        return self._engine.module.model
+
+    def train_step(self, batch: PackedBatch, denominator: float, lr: float) -> StepSums:
+        """See `Engine.train_step`."""
+        set_learning_rate(self._engine.optimizer, lr)
+        batch = batch.to(self.device)
+        with packed(batch.layout):
+            # DeepSpeed averages gradients over the ranks; ours are to be summed.
+            loss, correct = self._engine(batch, denominator / self.world_size)
+            self._engine.backward(loss)
+        self._engine.step()
+        norm = self._engine.get_global_grad_norm()
+        return StepSums(
+            loss=loss.detach() / self.world_size,
+            correct=correct,
+            grad_norm=None if norm is None else torch.as_tensor(norm),
+        )
+
+    def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See `Engine.evaluate`."""
+        return evaluate_batch(self.model, batch.to(self.device))
+
+    def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """See `Engine.sum_over_ranks`."""
+        total = values.to(self.device)
+        distributed.all_reduce(total)
+        return total.cpu()
+
+    def barrier(self) -> None:
+        """See `Engine.barrier`."""
+        distributed.barrier()
+
+    def save(self, folder: Path) -> None:
+        """See `Engine.save`; DeepSpeed writes its own files, one set a rank."""
+        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        """See `Engine.load`.
+
+        Raises:
+            CheckpointError: DeepSpeed's files are missing, damaged or of another world size.
+        """
+        try:
+            found, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
+        except Exception as error:  # DeepSpeed raises many kinds, bare Exception among them
+            raise CheckpointError(f"DeepSpeed cannot load {folder}: {error}") from error
+        if found is None:
+            raise CheckpointError(f"{folder} was not written by the DeepSpeed engine")

@@ -1,0 +1,183 @@
+"""Writes the trained model as an ordinary Hugging Face folder with `openchat.json`, and checks it.
+
+What is in `openchat.json` is defined in `ochat_templates`; the checkpoint around it in
+`checkpoint`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import GenerationConfig
+
+from ochat_templates import Codec, ModelCard, convert_sentencepiece, load_codec
+
+from .attention import attach_attention, packed
+from .checkpoint import read_state
+from .errors import OutputError
+from .files import refuse_occupied, whole_folder
+from .forward import embedding_table, model_logits
+from .layout import SequenceLayout
+from .model import load_weights, no_progress_bars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+_TOKENIZER_FILES = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+_PROBE_TOKENS = 24
+# Relative to the largest logit: two attention kernels in float32, or rounding to 16 bits.
+_TOLERANCE = 1e-4
+_HALF_TOLERANCE = 5e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParts:
+    """What a model folder holds besides the weights.
+
+    Attributes:
+        tokenizer: folder with the tokenizer's files.
+        codec: the tokenizer with its template.
+        card: the contents of `openchat.json`.
+    """
+
+    tokenizer: Path
+    codec: Codec
+    card: ModelCard
+
+
+def write_model(
+    model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
+) -> None:
+    """Writes config, weights, generation config, tokenizer and card into an existing folder."""
+    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    trained_dtype, trained_generation = model.config.dtype, model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=parts.codec.bos_id,
+        eos_token_id=parts.codec.eot_id,
+        pad_token_id=parts.codec.eot_id,
+    )
+    if not torch.cuda.is_available():
+        # Where accelerate is installed, saving imports deepspeed, which then warns about the CPU.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    try:
+        with no_progress_bars():
+            model.save_pretrained(folder, state_dict=state)
+        # It wrote the dtype of the model in memory.
+        model.config.dtype = dtype
+        model.config.save_pretrained(folder)
+    finally:
+        model.config.dtype, model.generation_config = trained_dtype, trained_generation
+    _write_tokenizer(folder, parts)
+    parts.card.write(folder)
+
+
+def export_checkpoint(checkpoint: Path, output: Path) -> Path:
+    """Writes the model of a checkpoint to `output`, in the precision of its run.
+
+    Raises:
+        CheckpointError: the folder is no complete checkpoint.
+        ModelError: its weights are damaged.
+        OutputError: `output` is not empty, or what was written reads back differently.
+    """
+    state = read_state(checkpoint)
+    refuse_occupied(output)
+    source = checkpoint / "model"
+    card = ModelCard.read(source)
+    parts = ModelParts(tokenizer=source, codec=load_codec(source, card.model_type), card=card)
+    model = load_weights(source, "auto")
+    attach_attention(model)
+    dtype = torch.bfloat16 if state.settings.get("precision") == "bf16" else torch.float32
+    write_verified(model, output, parts, dtype=dtype)
+    return output
+
+
+def write_verified(
+    model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
+) -> None:
+    """Writes a model folder that appears only when it has been read back and compared.
+
+    Raises:
+        OutputError: the disk refuses, or what was written reads back differently.
+    """
+    with whole_folder(folder) as beside:
+        write_model(model, beside, parts, dtype=dtype)
+        verify_model(model, beside, parts, dtype=dtype)
+
+
+def _write_tokenizer(folder: Path, parts: ModelParts) -> None:
+    """Copies the tokenizer's files; a SentencePiece model also becomes a `tokenizer.json`."""
+    sentencepiece = parts.tokenizer / "tokenizer.model"
+    if not sentencepiece.is_file():
+        for name in _TOKENIZER_FILES:
+            if (parts.tokenizer / name).is_file():
+                shutil.copyfile(parts.tokenizer / name, folder / name)
+        return
+    codec = parts.codec
+    shutil.copyfile(sentencepiece, folder / sentencepiece.name)
+    control = sorted(codec.control_ids, key=lambda token: codec.control_ids[token])
+    convert_sentencepiece(sentencepiece, control).save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": codec.template.bos,
+        "eos_token": codec.template.eot,
+        "pad_token": codec.template.eot,
+        "model_max_length": parts.card.context_length,
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def verify_model(
+    model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
+) -> None:
+    """Reloads a written folder as anybody would, and compares it with the model in memory.
+
+    Raises:
+        OutputError: a tensor, the logits of a probe or the tokenizer differ.
+    """
+    reloaded = load_weights(folder, dtype)
+    trained = model.state_dict()
+    for name, tensor in reloaded.state_dict().items():
+        if not torch.equal(tensor, trained[name].to("cpu", dtype)):
+            raise OutputError(f"{folder}: tensor {name!r} reads back differently; export again")
+    difference = _logit_difference(model, reloaded)
+    if not difference <= (_TOLERANCE if dtype == torch.float32 else _HALF_TOLERANCE):
+        raise OutputError(
+            f"{folder}: the reloaded model's logits differ by {difference:.2g} of their size; "
+            "the export is not the trained model"
+        )
+    for name in ("tokenizer.json", "tokenizer.model"):
+        if (folder / name).is_file():
+            written = load_codec(folder / name, parts.codec.template)
+            parts.codec.fingerprint.require_equal(written.fingerprint, what=str(folder / name))
+
+
+@torch.no_grad()
+def _logit_difference(model: PreTrainedModel, reloaded: PreTrainedModel) -> float:
+    """Largest difference on a probe, relative to the largest logit, both in evaluation mode."""
+    device = next(model.parameters()).device
+    rows = embedding_table(model).shape[0]
+    ids = torch.randint(0, rows, (_PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
+    layout = SequenceLayout.from_lengths([_PROBE_TOKENS], device)
+    was_training = model.training
+    model.eval()
+    with packed(layout):
+        positions = torch.arange(_PROBE_TOKENS, device=device)
+        ours = model_logits(model, ids.to(device), positions, layout).float().cpu()
+    model.train(was_training)
+    theirs = reloaded.float().eval()(input_ids=ids[None], use_cache=False).logits[0]
+    return float((ours - theirs).abs().max() / ours.abs().max().clamp(min=1e-6))

@@ -1,0 +1,69 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where `folder` is written before it gets its name."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Generator[Path]:
+    """Yields an empty folder beside `folder` that takes its name when the block succeeds.
+
+    An existing `folder` is replaced. When the block fails, what it wrote is removed.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
+    beside = partial_folder(folder)
+    try:
+        start_partial(folder)
+        yield beside
+        finish_partial(folder)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def start_partial(folder: Path) -> Path:
+    """Makes an empty partial folder for `folder`, removing a leftover one."""
+    beside = partial_folder(folder)
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    return beside
+
+
+def finish_partial(folder: Path) -> None:
+    """Gives the partial folder its name, replacing what is there."""
+    beside = partial_folder(folder)
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    beside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_occupied(folder: Path, remedy: str = "name another folder") -> None:
+    """Refuses a file, or a folder that holds something.
+
+    Raises:
+        OutputError: with the remedy.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--output {folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"--output {folder} is not empty; {remedy}")

@@ -1,0 +1,101 @@
+"""Running a Hugging Face causal LM over a packed batch up to its last hidden states.
+
+The one place that knows how the inside of such a model is called; the head is applied by `loss`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from .attention import packed_arguments
+from .errors import ModelError
+from .head import read_head
+from .loss import weighted_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from .batch import PackedBatch
+    from .layout import SequenceLayout
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """The model without its output head.
+
+    Raises:
+        ModelError: the architecture does not separate the two.
+    """
+    inner = getattr(model, model.base_model_prefix, None)
+    if not isinstance(inner, nn.Module) or inner is model:
+        raise ModelError(
+            f"model type {model.config.model_type!r} does not separate its body from its output "
+            "head; only causal language models of transformers can be trained"
+        )
+    return inner
+
+
+def embedding_table(model: PreTrainedModel) -> torch.Tensor:
+    """The input embeddings `(vocab, hidden)`.
+
+    Raises:
+        ModelError: the model has no such table.
+    """
+    weight = model.get_input_embeddings().weight
+    if not isinstance(weight, torch.Tensor):
+        raise ModelError(f"model type {model.config.model_type!r} has no table of embeddings")
+    return weight
+
+
+def hidden_states(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    position_ids: torch.Tensor,
+    layout: SequenceLayout,
+) -> torch.Tensor:
+    """Last hidden states `(tokens, hidden)` of a packed row; `packed(layout)` must be open."""
+    inner = backbone(model)
+    output = inner(
+        input_ids=input_ids[None],
+        position_ids=position_ids[None],
+        # A cache makes transformers ignore position_ids when it looks for packed sequences.
+        use_cache=False,
+        **packed_arguments(inner, layout),
+    )
+    return output.last_hidden_state[0]
+
+
+def model_logits(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    position_ids: torch.Tensor,
+    layout: SequenceLayout,
+) -> torch.Tensor:
+    """The model's own logits `(tokens, vocab)`; `packed(layout)` must be open."""
+    output = model(
+        input_ids=input_ids[None],
+        position_ids=position_ids[None],
+        use_cache=False,
+        **packed_arguments(model, layout),
+    )
+    return output.logits[0]
+
+
+class TrainingModule(nn.Module):
+    """A model whose forward pass is the loss: what an engine wraps, steps and shards."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """Wraps `model`, which must already use packed attention."""
+        super().__init__()
+        self.model = model
+
+    # pyrefly: ignore[missing-override-decorator] - typing.override needs Python 3.12
+    def forward(self, batch: PackedBatch, normaliser: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of a batch, divided by `normaliser`, and the number of correct predictions."""
+        hidden = hidden_states(self.model, batch.input_ids, batch.position_ids, batch.layout)
+        sums = weighted_loss(
+            read_head(self.model), hidden, batch.labels, batch.weights / normaliser
+        )
+        return sums.loss, sums.correct

@@ -1,0 +1,120 @@
+"""The test that every model passes before it is trained: packed sequences do not see each other.
+
+It runs the model; how attention keeps sequences apart is the business of `attention`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from .attention import attach_attention, packed
+from .errors import IsolationError, ModelError
+from .forward import embedding_table, hidden_states, model_logits
+from .head import read_head, verify_head
+from .layout import SequenceLayout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Three sequences, the middle one watched while its neighbours change; long enough that a
+# convolution or a state that runs on across the border would show.
+_LENGTHS = (6, 9, 7)
+_MIDDLE = slice(_LENGTHS[0], _LENGTHS[0] + _LENGTHS[1])
+# Largest change of a hidden state, relative to the largest hidden state. The neighbours' change
+# keeps every shape, so it is exact in practice (mixtures of experts may regroup their sums).
+_LEAK_TOLERANCE = 1e-5
+_SOLO_TOLERANCE = 1e-3
+# The same in 16-bit precision, whose last digit is 4e-3.
+_HALF_LEAK_TOLERANCE = 2e-3
+_HALF_SOLO_TOLERANCE = 4e-2
+
+
+def probe_isolation(model: PreTrainedModel) -> None:
+    """Switches `model` to packed attention and proves that it keeps sequences apart.
+
+    Two batches that differ only in the neighbours of a sequence must give that sequence the same
+    hidden states, and the same as when it is alone. Also checks that the output head is one that
+    the loss knows. Takes four small forward passes and leaves the model's mode as it was.
+
+    Raises:
+        IsolationError: sequences of this model type influence each other when packed.
+        ModelError: the model's output head is not one that the loss can apply.
+    """
+    attach_attention(model)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            _probe(model)
+    finally:
+        model.train(was_training)
+
+
+def _probe(model: PreTrainedModel) -> None:
+    vocabulary = embedding_table(model).shape[0]
+    tokens = sum(_LENGTHS)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, vocabulary, (tokens,), generator=generator)
+    changed = (
+        ids + 1 + torch.randint(0, vocabulary - 1, (tokens,), generator=generator)
+    ) % vocabulary
+    changed[_MIDDLE] = ids[_MIDDLE]
+    reference = _states(model, ids, _LENGTHS)[_MIDDLE]
+    neighbours = _states(model, changed, _LENGTHS)[_MIDDLE]
+    alone = _states(model, ids[_MIDDLE], _LENGTHS[1:2])
+    half = reference.dtype in (torch.bfloat16, torch.float16)
+    size = float(reference.abs().max().clamp(min=1e-6))
+    leak = float((neighbours - reference).abs().max()) / size
+    shift = float((alone - reference).abs().max()) / size
+    kind = model.config.model_type
+    if not leak <= (_HALF_LEAK_TOLERANCE if half else _LEAK_TOLERANCE):
+        raise IsolationError(
+            f"model type {kind!r} leaks between packed sequences (changing one moved another's "
+            f"hidden states by {leak:.2g} of their size), so it cannot be trained here; use an "
+            "architecture with plain causal attention such as llama, mistral or qwen3"
+        )
+    if not shift <= (_HALF_SOLO_TOLERANCE if half else _SOLO_TOLERANCE):
+        raise IsolationError(
+            f"model type {kind!r} treats a packed sequence differently from the same one alone "
+            f"(hidden states differ by {shift:.2g} of their size, probably by its positions), so "
+            "it cannot be trained here; use an architecture such as llama, mistral or qwen3"
+        )
+    _check_head(model, ids)
+
+
+def _states(model: PreTrainedModel, ids: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+    row, positions, layout = _packed_row(model, ids, lengths)
+    try:
+        with packed(layout):
+            return hidden_states(model, row, positions, layout).float()
+    except (ModelError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        # Architectures that need more than causal attention fail in ways of their own.
+        raise IsolationError(
+            f"model type {model.config.model_type!r} cannot run packed sequences: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_head(model: PreTrainedModel, ids: torch.Tensor) -> None:
+    row, positions, layout = _packed_row(model, ids, _LENGTHS)
+
+    def forward() -> tuple[torch.Tensor, torch.Tensor]:
+        with packed(layout):
+            return (
+                hidden_states(model, row, positions, layout),
+                model_logits(model, row, positions, layout),
+            )
+
+    verify_head(model, read_head(model), forward)
+
+
+def _packed_row(
+    model: PreTrainedModel, ids: torch.Tensor, lengths: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor, SequenceLayout]:
+    device = embedding_table(model).device
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    return ids.to(device), positions.to(device), SequenceLayout.from_lengths(lengths, device)

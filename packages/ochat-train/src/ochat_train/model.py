@@ -1,0 +1,154 @@
+"""Reading a model folder: its config, its weights, and whether it fits a token dataset.
+
+Says in one sentence what is wrong with a folder before anything large is loaded.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from .errors import ModelError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """Reads `config.json` of a model folder.
+
+    Raises:
+        ModelError: there is no such folder or file, or transformers does not know the model type.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} is not a model folder: it has no config.json; give the folder of a "
+            "Hugging Face causal language model"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"cannot read {folder / 'config.json'}: {first_line(error)}") from error
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether the folder holds weights."""
+    return any((folder / name).is_file() for name in _WEIGHT_FILES)
+
+
+def require_weights(folder: Path) -> None:
+    """Refuses a folder that holds no weights.
+
+    Raises:
+        ModelError: with the flag that makes new weights.
+    """
+    if not has_weights(folder):
+        raise ModelError(
+            f"{folder} has a config.json but no weights (model.safetensors); copy them there, or "
+            "pass --from-scratch to initialise a new model from the config"
+        )
+
+
+def require_fit(
+    config: PreTrainedConfig, *, vocab_size: int, longest: int, from_scratch: bool
+) -> None:
+    """Refuses a model too small for the dataset.
+
+    Args:
+        config: of the model.
+        vocab_size: rows that the dataset's tokens need.
+        longest: tokens of the longest example.
+        from_scratch: whether the model is yet to be initialised, which decides the remedy.
+
+    Raises:
+        ModelError: too few embedding rows or positions.
+    """
+    text = config.get_text_config()
+    rows = text.vocab_size
+    if rows < vocab_size:
+        remedy = (
+            f'set "vocab_size": {vocab_size} (or more) in its config.json'
+            if from_scratch
+            else "add them with: ochat-train add-tokens --model MODEL --tokens TOKEN --output NEW"
+        )
+        raise ModelError(
+            f"the model has {rows} embedding rows but the dataset's tokens need {vocab_size}, "
+            f"control tokens included: {remedy}"
+        )
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise ModelError(
+            f"the longest example has {longest} tokens but the model has {positions} positions; "
+            f"tokenize with --max-length {positions}, or use a model with a longer context"
+        )
+
+
+def create_model(
+    folder: Path, config: PreTrainedConfig, *, from_scratch: bool, seed: int
+) -> PreTrainedModel:
+    """Makes the model in float32 on the CPU, from its weights or from `seed`.
+
+    Raises:
+        ModelError: weights are damaged, of another shape, or incomplete.
+    """
+    try:
+        if from_scratch:
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        return _load(folder, torch.float32)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"cannot create the model of {folder}: {first_line(error)}") from error
+
+
+def load_weights(folder: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+    """Loads a model folder in `dtype` ("auto": as saved) on the CPU.
+
+    Raises:
+        ModelError: weights are damaged, of another shape, or incomplete.
+    """
+    try:
+        return _load(folder, dtype)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"cannot load the weights of {folder}: {first_line(error)}") from error
+
+
+def _load(folder: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+    with no_progress_bars():
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        # transformers would initialise them at random and go on.
+        raise ModelError(
+            f"the weights of {folder} lack {len(missing)} tensors, the first is {missing[0]!r}; "
+            "copy the folder again"
+        )
+    return model
+
+
+@contextmanager
+def no_progress_bars() -> Generator[None]:
+    """Keeps transformers from drawing bars of its own."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

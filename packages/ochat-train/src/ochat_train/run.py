@@ -1,0 +1,275 @@
+"""A training run from its configuration to the exported model folder.
+
+Puts the parts together in order; each part is a module of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import torch
+
+from ochat_templates import ModelCard
+
+from .checkpoint import RunState, read_state, restore_random_state, save_checkpoint
+from .engine_choice import EngineChoice, choose_engine
+from .errors import OutputError
+from .export import ModelParts, write_model, write_verified
+from .guards import check_inputs, check_output
+from .isolation import probe_isolation
+from .loop import LoopParts, TrainingLoop
+from .metrics import MetricsLog
+from .model import create_model
+from .progress import Progress
+from .run_plan import RunPlan, plan_epoch
+from .schedule import CosineSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ochat_data import TokenSplit
+
+    from .config import TrainConfig
+    from .engine import Engine
+    from .guards import Inputs
+    from .held_out import HeldOutResult
+    from .run_plan import EpochPlan
+
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a run produced.
+
+    Attributes:
+        model: the exported model folder.
+        steps: optimiser steps of the whole run, resumed ones included.
+        tokens: tokens trained over the whole run and all ranks.
+        seconds: time of this process in the loop, without loading and export.
+        train_loss: loss of the last step, None if there was nothing left to train.
+        held_out: held-out figures of each epoch that ended in this process.
+    """
+
+    model: Path
+    steps: int
+    tokens: int
+    seconds: float
+    train_loss: float | None
+    held_out: Sequence[HeldOutResult]
+
+
+def train(config: TrainConfig) -> TrainResult:
+    """Trains, evaluates, checkpoints and exports as `config` says.
+
+    Under a launcher (torchrun, deepspeed) every rank calls this with the same configuration.
+
+    Raises:
+        TrainError: see `errors`; nothing half-written is left.
+        ochat_data.DataError: the dataset is missing or damaged.
+        ochat_templates.TemplatesError: the tokenizer is missing, or not the dataset's.
+    """
+    config.validate()
+    choice = choose_engine(config)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    inputs = check_inputs(choice.config)
+    checkpoint = check_output(config.output, resume=config.resume) if choice.rank == 0 else None
+    run = _Run(choice, inputs)
+    return run.execute(checkpoint)
+
+
+class _Run:
+    """A run whose inputs have been checked."""
+
+    def __init__(self, choice: EngineChoice, inputs: Inputs) -> None:
+        self.config = choice.config
+        self.choice = choice
+        self.inputs = inputs
+        self.plan = RunPlan(
+            inputs.train,
+            capacity=inputs.capacity,
+            world_size=choice.world_size,
+            seed=self.config.seed,
+            epochs=self.config.epochs,
+        )
+        self.progress = Progress(quiet=self.config.quiet or choice.rank != 0)
+
+    def execute(self, checkpoint: Path | None) -> TrainResult:
+        """Loads, trains and exports; `checkpoint` is rank 0's finding."""
+        self.choice.start()
+        checkpoint = self.choice.from_rank_0(checkpoint)
+        state = self._state(0, 0)
+        if checkpoint is not None:
+            read_state(checkpoint).require_same_run(state)
+            state = read_state(checkpoint)
+        engine = self._engine(checkpoint)
+        self._announce(state, checkpoint)
+        loop = TrainingLoop(self._loop_parts(engine, state), step=state.step, tokens=state.tokens)
+        started = time.perf_counter()
+        try:
+            loop.run()
+        finally:
+            self.progress.close()
+        seconds = time.perf_counter() - started
+        model = self.config.output / "model"
+        if engine.rank == 0:
+            self._export(engine, model, self._state(loop.step, loop.tokens))
+        engine.barrier()
+        self.progress.say(f"model written to {model}")
+        return TrainResult(
+            model=model,
+            steps=loop.step,
+            tokens=loop.tokens,
+            seconds=seconds,
+            train_loss=loop.last_loss,
+            held_out=tuple(loop.held_out),
+        )
+
+    def _engine(self, checkpoint: Path | None) -> Engine:
+        """Makes the model, proves that it can be packed, and hands it to the engine."""
+        config = self.config
+        if checkpoint is None:
+            model = create_model(
+                config.model,
+                self.inputs.model_config,
+                from_scratch=config.from_scratch,
+                seed=config.seed,
+            )
+        else:
+            folder = checkpoint / "model"
+            model = create_model(folder, self.inputs.model_config, from_scratch=False, seed=0)
+        probe_isolation(model)
+        engine = self.choice.build(model)
+        # Whatever the model's creation drew, dropout starts alike for scratch and loaded models.
+        torch.manual_seed(config.seed + engine.rank)
+        if checkpoint is not None:
+            engine.load(checkpoint)
+            restore_random_state(checkpoint, engine.rank)
+        return engine
+
+    def _loop_parts(self, engine: Engine, state: RunState) -> LoopParts:
+        config = self.config
+        metrics = self._open_output(state.step) if engine.rank == 0 else None
+        engine.barrier()
+
+        def checkpoint(step: int, tokens: int) -> None:
+            state = self._state(step, tokens)
+            parts = self._model_parts(state)
+            dtype = engine.model.dtype
+            save_checkpoint(
+                config.output / "checkpoints",
+                state,
+                engine,
+                lambda folder: write_model(engine.model, folder, parts, dtype=dtype),
+            )
+
+        return LoopParts(
+            engine=engine,
+            plan=self.plan,
+            schedule=CosineSchedule(
+                peak=config.lr,
+                total_steps=self.plan.total_steps,
+                warmup_steps=config.warmup_steps,
+                min_ratio=config.lr_min_ratio,
+            ),
+            train=self.inputs.train,
+            held_out=self._held_out(),
+            metrics=metrics,
+            progress=self.progress,
+            # Reading a loss waits for the device, which costs nothing on a CPU.
+            read_every=config.log_every if torch.cuda.is_available() else 1,
+            checkpoint_steps=config.checkpoint_steps,
+            checkpoint=checkpoint,
+        )
+
+    def _held_out(self) -> tuple[TokenSplit, EpochPlan] | None:
+        """The held-out split with its plan, the same for every epoch."""
+        split = self.inputs.held_out
+        if split is None:
+            return None
+        plan = plan_epoch(
+            split,
+            capacity=self.inputs.capacity,
+            world_size=self.choice.world_size,
+            seed=self.config.seed,
+            epoch=0,
+        )
+        return split, plan
+
+    def _open_output(self, step: int) -> MetricsLog:
+        """Makes the output folder, writes the settings and opens the metrics."""
+        output = self.config.output
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            settings = json.dumps(self._settings(), indent=2) + "\n"
+            (output / "run.json").write_text(settings, encoding="utf-8")
+            metrics = MetricsLog(output / "metrics.jsonl")
+            metrics.cut_after(step)
+        except OSError as error:
+            raise OutputError(f"cannot write to --output {output}: {error}") from error
+        return metrics
+
+    def _announce(self, state: RunState, checkpoint: Path | None) -> None:
+        settings = " ".join(f"{name}={value}" for name, value in self._settings().items())
+        self.progress.say(f"settings: {settings}")
+        start = f"resuming after step {state.step}" if checkpoint else "starting"
+        self.progress.say(
+            f"{start}: {self.plan.total_steps} steps of at most "
+            f"{self.inputs.capacity * self.choice.world_size} tokens, "
+            f"{len(self.inputs.train)} examples, {self.choice.world_size} rank(s)"
+        )
+
+    def _settings(self) -> dict[str, object]:
+        """The effective settings: what was chosen for options left open is filled in."""
+        chosen = {"batch_tokens": self.inputs.capacity, "engine": self.choice.name}
+        return {**self.config.to_json(), **chosen}
+
+    def _state(self, step: int, tokens: int) -> RunState:
+        chosen = {"batch_tokens": self.inputs.capacity, "engine": self.choice.name}
+        return RunState(
+            step=step,
+            tokens=tokens,
+            dataset=self.inputs.digest,
+            world_size=self.choice.world_size,
+            settings={**self.config.fixed_part(), **chosen},
+        )
+
+    def _model_parts(self, state: RunState) -> ModelParts:
+        training = {
+            **state.settings,
+            "base_model": self.config.model.name,
+            "dataset": state.dataset,
+            "world_size": state.world_size,
+            "steps": state.step,
+            "tokens": state.tokens,
+            "versions": _versions(),
+        }
+        card = ModelCard(
+            model_type=self.inputs.codec.template.name,
+            context_length=self.inputs.context_length,
+            fingerprint=self.inputs.codec.fingerprint,
+            training=training,
+        )
+        return ModelParts(tokenizer=self.config.model, codec=self.inputs.codec, card=card)
+
+    def _export(self, engine: Engine, folder: Path, state: RunState) -> None:
+        parts = self._model_parts(state)
+        dtype = _DTYPES[self.config.precision or "fp32"]
+        write_verified(engine.model, folder, parts, dtype=dtype)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what decides the result, for the model card."""
+    found: dict[str, str] = {}
+    for name in ("ochat-train", "torch", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"  # used from a source tree that was never installed
+    return found

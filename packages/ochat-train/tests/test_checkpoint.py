@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import PreTrainedModel
+
+from ochat_train import CheckpointError, OutputError, TrainConfig, probe_isolation
+from ochat_train.checkpoint import (
+    RunState,
+    latest_checkpoint,
+    read_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from ochat_train.engine import SingleProcessEngine
+
+MakeModel = Callable[..., PreTrainedModel]
+
+
+def _state(step: int = 5) -> RunState:
+    return RunState(step=step, tokens=99, dataset="d", world_size=1, settings={"lr": 0.1})
+
+
+@pytest.fixture
+def engine(make_model: MakeModel) -> SingleProcessEngine:
+    model = make_model("llama")
+    probe_isolation(model)
+    config = TrainConfig(model=Path(), data=Path(), output=Path(), precision="fp32")
+    return SingleProcessEngine(model, config)
+
+
+def _write_model(folder: Path) -> None:
+    (folder / "weights").write_text("w")
+
+
+def test_a_checkpoint_reads_back(engine: SingleProcessEngine, tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path, _state(), engine, _write_model)
+    assert read_state(folder) == _state()
+    assert (folder / "model" / "weights").read_text() == "w"
+    assert [child.name for child in tmp_path.iterdir()] == ["step-00000005"]
+
+
+def test_a_checkpoint_that_fails_leaves_no_folder_that_looks_like_one(
+    engine: SingleProcessEngine, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path, _state(5), engine, _write_model)
+
+    def full_disk(folder: Path) -> None:
+        (folder / "weights").write_text("half")
+        raise OSError("No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        save_checkpoint(tmp_path, _state(10), engine, full_disk)
+    latest = latest_checkpoint(tmp_path)
+    assert latest is not None
+    assert latest.name == "step-00000005"
+    # What the failed attempt left behind does not disturb the next one.
+    save_checkpoint(tmp_path, _state(10), engine, _write_model)
+    again = latest_checkpoint(tmp_path)
+    assert again is not None
+    assert read_state(again).step == 10
+
+
+def test_the_latest_checkpoint_is_the_one_with_the_highest_step(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "missing") is None
+    for name in ("step-00000009", "step-00000010", ".step-00000011.partial", "notes"):
+        (tmp_path / name).mkdir()
+    latest = latest_checkpoint(tmp_path)
+    assert latest is not None
+    assert latest.name == "step-00000010"
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"format": 99}', '{"format": 1}'])
+def test_a_damaged_state_is_refused_with_the_way_out(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "state.json").write_text(content)
+    with pytest.raises(CheckpointError):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"junk"])
+def test_a_damaged_random_state_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "random-0.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"random-0\.pt"):
+        restore_random_state(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"dataset": "e"}, "another dataset"),
+        ({"world_size": 2}, "number of ranks = 1, now it is 2"),
+        ({"settings": {"lr": 0.2}}, r"lr = 0\.1, now it is 0\.2"),
+        ({"settings": {}}, r"lr = 0\.1, now it is None"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(other: dict[str, Any], message: str) -> None:
+    fields: dict[str, Any] = {"dataset": "d", "world_size": 1, "settings": {"lr": 0.1}}
+    with pytest.raises(CheckpointError, match=message):
+        _state().require_same_run(RunState(step=0, tokens=0, **{**fields, **other}))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ochat_train import ConfigError, TrainConfig
+
+CONFIG = TrainConfig(model=Path("m"), data=Path("d"), output=Path("o"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_tokens": -1}, "--batch-tokens is -1"),
+        ({"lr": 0.0}, "--lr is 0"),
+        ({"lr": float("nan")}, "--lr is nan"),
+        ({"lr_min_ratio": 1.5}, "--lr-min-ratio is 1.5"),
+        ({"beta2": -0.1}, "--beta2 is -0.1"),
+        ({"warmup_steps": -1}, "--warmup-steps is -1"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"max_grad_norm": 0.0}, "--max-grad-norm is 0"),
+        ({"threads": 0}, "--threads is 0"),
+        ({"zero_stage": 3}, "0, 1 and 2 are supported"),
+        ({"engine": "single", "zero_stage": 2}, "drop --engine single"),
+    ],
+)
+def test_an_impossible_setting_is_named_with_its_value(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(CONFIG, **change).validate()
+
+
+def test_the_defaults_are_valid_and_those_that_openchat_published() -> None:
+    CONFIG.validate()
+    assert (CONFIG.lr, CONFIG.beta1, CONFIG.beta2, CONFIG.eps) == (2e-5, 0.9, 0.95, 1e-5)
+    assert (CONFIG.weight_decay, CONFIG.max_grad_norm, CONFIG.lr_min_ratio) == (0.1, 1.0, 0.1)
+
+
+def test_settings_are_json() -> None:
+    assert json.loads(json.dumps(CONFIG.to_json()))["model"] == "m"
+
+
+def test_a_resumed_run_may_move_its_folders_but_not_its_settings() -> None:
+    moved = replace(CONFIG, model=Path("x"), data=Path("y"), output=Path("z"), resume=True)
+    assert moved.fixed_part() == CONFIG.fixed_part()
+    assert replace(CONFIG, seed=1).fixed_part() != CONFIG.fixed_part()
