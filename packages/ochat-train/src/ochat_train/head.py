@@ -102,7 +102,10 @@ def verify_head(
     def pre_hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return (inputs[0] * enlarge, *inputs[1:])
 
-    handle = model.get_output_embeddings().register_forward_pre_hook(pre_hook)
+    layer = model.get_output_embeddings()
+    if layer is None:
+        raise ModelError(f"model type {model.config.model_type!r} has no output layer")
+    handle = layer.register_forward_pre_hook(pre_hook)
     try:
         hidden, logits = forward()
     finally:
