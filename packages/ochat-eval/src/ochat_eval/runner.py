@@ -81,8 +81,12 @@ async def _ask_all(
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(config.concurrency, len(questions))):
                 workers.create_task(work(waiting))
-    except* EvalError as group:
-        first = next(_leaves(group))
+    except ExceptionGroup as group:
+        # Not `except*`: Python before 3.11.4 wraps what it raises in a group again.
+        expected, other = group.split(EvalError)
+        if expected is None or other is not None:
+            raise
+        first = next(_leaves(expected))
         raise type(first)(
             f"{first} (stopped after {len(verdicts)} of {len(questions)} questions; "
             "the same command resumes)"
