@@ -13,17 +13,24 @@ SOURCES = sorted([*ROOT.glob("packages/*/src/**/*.py"), *ROOT.glob("tools/*.py")
 TESTS = sorted([*ROOT.glob("packages/*/tests/**/*.py"), *ROOT.glob("tests/*.py")])
 MODULE_CEILING, FUNCTION_CEILING = 400, 60
 # Taken together: half of the modules are at most this long, nine of ten at most that.
-MODULE_MEDIAN, MODULE_P90 = 150, 250
-FUNCTION_MEDIAN, FUNCTION_P90 = 12, 30
+MODULE_MEDIAN, MODULE_P90 = 120, 250
+FUNCTION_MEDIAN, FUNCTION_P90 = 8, 25
 
 
 def functions(path: Path) -> list[tuple[str, int]]:
+    """Every function with its lines, the docstring's not counted."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [
-        (f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1)
+        (f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", length(node))
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    documented = ast.get_docstring(function, clean=False)
+    docstring = len(documented.splitlines()) if documented else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - docstring
 
 
 def lines(path: Path) -> int:
@@ -38,13 +45,13 @@ def test_there_is_something_to_measure() -> None:
 @pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_or_function_is_above_its_ceiling(path: Path) -> None:
     assert lines(path) <= MODULE_CEILING
-    long = [f"{name}: {length}" for name, length in functions(path) if length > FUNCTION_CEILING]
+    long = [f"{name}: {size}" for name, size in functions(path) if size > FUNCTION_CEILING]
     assert not long
 
 
 def test_most_modules_and_functions_are_short() -> None:
     modules = [lines(path) for path in SOURCES if lines(path) > 2]
-    lengths = [length for path in SOURCES for _, length in functions(path)]
+    lengths = [size for path in SOURCES for _, size in functions(path)]
     assert median(modules) <= MODULE_MEDIAN
     assert quantiles(modules, n=10)[8] <= MODULE_P90
     assert median(lengths) <= FUNCTION_MEDIAN

@@ -84,7 +84,11 @@ def install_hatch() -> bool:
             file=sys.stderr,
         )
         return False
-    venv.create(HOME, with_pip=True, clear=True)
+    try:
+        venv.create(HOME, with_pip=True, clear=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no virtual environment could be made in {HOME}: {error}", file=sys.stderr)
+        return False
     command = [BIN / "python", "-m", "pip", "install", "--quiet", "hatch>=1.18,<2"]
     if subprocess.run(command, check=False).returncode != 0:
         print("hatch could not be installed; is the package index within reach?", file=sys.stderr)
