@@ -62,6 +62,8 @@ TRAINING = (
 def main() -> int:
     """Runs the walk; the exit status is 1 when the conditions cannot be told apart."""
     options = parse_arguments()
+    # A demo that is ended takes its server with it: SystemExit runs what `serve` has to clean up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     require_free_port(options.port)
     work = fresh_folder(options.work)
     started = time.monotonic()
@@ -259,4 +261,7 @@ def run(*words: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
