@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from .errors import CheckpointError, OutputError, first_line
+from .errors import CheckpointError, OutputError
 from .files import finish_partial, partial_folder, start_partial
+from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,21 +133,6 @@ def restore_random_state(folder: Path, rank: int) -> None:
     state = load_tensors(folder / _random_file(rank), torch.device("cpu"))
     torch.set_rng_state(state["cpu"])
     torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def load_tensors(file: Path, device: torch.device) -> dict[str, Any]:
-    """Reads one of a checkpoint's files that `torch.save` wrote.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
-    try:
-        return torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:  # what torch.load raises depends on which bytes are damaged
-        raise CheckpointError(
-            f"cannot read {file} ({first_line(error)}); delete {file.parent} to use the "
-            "checkpoint before it"
-        ) from error
 
 
 def _random_state() -> dict[str, object]:

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from .attention import packed
-from .checkpoint import load_tensors
 from .forward import TrainingModule, hidden_states
 from .head import read_head
 from .loss import token_losses
+from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
