@@ -5,13 +5,16 @@
     python3 tools/bootstrap.py test-all   and what takes long
 
 Hatch is installed into `.hatch` of this checkout, once; it makes the environments. Nothing is
-installed outside the checkout. Any other words go to `hatch run` as they are.
+installed outside the checkout (pip keeps its usual cache). Any other words go to `hatch run` as
+they are.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".hatch"
 BIN = HOME / ("Scripts" if os.name == "nt" else "bin")
 HATCH = BIN / ("hatch.exe" if os.name == "nt" else "hatch")
-# Written last: an installation that was cut off is made again instead of half working.
+# Written last and holding the folder's path: what was cut off, or moved to another place (scripts
+# name their interpreter by its full path), is made again instead of half working.
 COMPLETE = HOME / "complete"
 
 # A suite is a list of `hatch run` commands; hatch.toml says what each one does and where.
@@ -37,15 +41,12 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - this file may be run by any Python
         print(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    if not COMPLETE.exists() and not install_hatch():
+    if not is_complete() and not install_hatch():
         return 1
-    try:
-        for command in commands(words):
-            status = run_hatch(command)
-            if status != 0:
-                return status
-    except KeyboardInterrupt:
-        return 130
+    for command in commands(words):
+        status = run_hatch(command)
+        if status != 0:
+            return status
     return 0
 
 
@@ -63,11 +64,28 @@ def commands(words: list[str]) -> list[list[str]]:
 
 
 def run_hatch(words: list[str]) -> int:
-    """Runs `hatch run` from the root, with every environment inside this checkout."""
+    """Runs `hatch run` from the root, with everything it makes inside this checkout."""
     print(f"\n$ hatch run {' '.join(words)}", file=sys.stderr, flush=True)
-    environment = {"HATCH_DATA_DIR": str(HOME / "data"), **os.environ}
-    command = [str(HATCH), "run", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    config = HOME / "config.toml"
+    config.touch()
+    places = {
+        "HATCH_CONFIG": config,
+        "HATCH_DATA_DIR": HOME / "data",
+        "HATCH_CACHE_DIR": HOME / "c",
+    }
+    environment = {name: str(place) for name, place in places.items()} | os.environ
+    # A group of its own, so that whoever ends this process ends all that it started.
+    group = {} if os.name == "nt" else {"process_group": 0}
+    hatch = subprocess.Popen([str(HATCH), "run", *words], cwd=ROOT, env=environment, **group)
+    if group:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: os.killpg(hatch.pid, number))
+    return hatch.wait()
+
+
+def is_complete() -> bool:
+    """Whether hatch is installed, here and not in a place that this checkout was moved from."""
+    return COMPLETE.exists() and COMPLETE.read_text(encoding="utf-8") == str(HOME)
 
 
 def install_hatch() -> bool:
@@ -84,6 +102,8 @@ def install_hatch() -> bool:
             file=sys.stderr,
         )
         return False
+    if COMPLETE.exists():  # moved: the environments that hatch made have the same fault
+        shutil.rmtree(ROOT / ".venv", ignore_errors=True)
     try:
         venv.create(HOME, with_pip=True, clear=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -93,7 +113,7 @@ def install_hatch() -> bool:
     if subprocess.run(command, check=False).returncode != 0:
         print("hatch could not be installed; is the package index within reach?", file=sys.stderr)
         return False
-    COMPLETE.touch()
+    COMPLETE.write_text(str(HOME), encoding="utf-8")
     return True
 
 

@@ -64,6 +64,7 @@ def main() -> int:
     options = parse_arguments()
     # A demo that is ended takes its server with it: SystemExit runs what `serve` has to clean up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ["NO_PROXY"] = "127.0.0.1"  # a proxy that is set for the index must not see it
     require_free_port(options.port)
     work = fresh_folder(options.work)
     started = time.monotonic()

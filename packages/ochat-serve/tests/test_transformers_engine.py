@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import torch
 
 from ochat_serve import EngineDeadError, EngineOptions, SamplingParams, SetupError, create_engine
 from ochat_serve.engine.transformers import TransformersEngine
@@ -157,3 +158,11 @@ def test_weights_that_are_no_safetensors_are_refused_in_one_sentence(
     with pytest.raises(SetupError, match="cannot be loaded") as caught:
         asyncio.run(engine.start())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device exists here")
+def test_a_device_that_is_not_there_is_named_with_its_option(model_folder: Path) -> None:
+    options = EngineOptions(max_model_len=256, threads=1, device="cuda:7")
+    engine = create_engine("transformers", model_folder, options)
+    with pytest.raises(SetupError, match=r"device 'cuda:7' .* --device"):
+        asyncio.run(engine.start())

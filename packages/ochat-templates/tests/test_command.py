@@ -39,6 +39,7 @@ def test_encode_writes_ids_and_one_weight_an_id(sentencepiece_file: Path) -> Non
 BAD = {
     "unknown template": ("openchat_v3.3", HELLO, "did you mean"),
     "no json": ("openchat_v3.2", HELLO + "{oops\n", "standard input, line 2: not valid JSON"),
+    "too deep": ("openchat_v3.2", "[" * 200_000, "not valid JSON"),
     "unknown role": ("openchat_v3.2", HELLO.replace("user", "alien"), "unknown role 'alien'"),
     "surrogate": ("openchat_v3.2", HELLO.replace("Hello", "\\ud800"), "lone surrogate"),
 }
@@ -61,6 +62,21 @@ def test_input_that_is_no_utf8_is_said(sentencepiece_file: Path) -> None:
     )
     assert result.returncode == 1
     assert b"not UTF-8" in result.stderr
+
+
+def test_a_full_disk_is_one_sentence(sentencepiece_file: Path) -> None:
+    command = [sys.executable, "-m", "ochat_templates", "encode", "openchat_v3.2"]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*command, str(sentencepiece_file)],
+            input=HELLO,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr == "ochat-templates: cannot write the output: No space left on device\n"
 
 
 def test_a_closed_pipe_ends_quietly(sentencepiece_file: Path) -> None:

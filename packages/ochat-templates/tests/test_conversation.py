@@ -51,7 +51,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "negative weight": (
         {"messages": [{"role": "user", "content": "", "weight": -1}]},
-        r"messages\[0\]: a loss weight must be finite and >= 0",
+        r"messages\[0\]: a loss weight must be 0 or a positive float32",
+    ),
+    "weight above float32": (
+        {"items": [{"role": "user", "content": "", "weight": 1e39}]},
+        "a positive float32, not 1e",
+    ),
+    "weight that float32 takes for zero": (
+        {"items": [{"role": "user", "content": "", "weight": 1e-50}]},
+        "a positive float32, not 1e-50",
+    ),
+    "weight of 400 digits": (
+        {"items": [{"role": "user", "content": "", "weight": 10**400}]},
+        "'weight' is too large a number",
     ),
     "surrogate": (
         {"items": [{"role": "user", "content": "a\udcff"}]},

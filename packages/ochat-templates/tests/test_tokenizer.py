@@ -59,6 +59,25 @@ def test_added_tokens_json_declares_too(sentencepiece_file: Path, tmp_path: Path
     assert load_codec(tmp_path, "openchat_v3.2").eot_id == 999
 
 
+@pytest.mark.parametrize(
+    ("declared", "problem"),
+    [
+        ('"300"', "which is no id"),
+        ("-1", "which is no id"),
+        ("1000000000000", "which is no id"),
+        ("1", "as another control token has"),
+        ("290", "which is the piece"),
+    ],
+)
+def test_a_declared_id_that_is_none_or_taken_is_refused(
+    declared: str, problem: str, sentencepiece_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sentencepiece_file, tmp_path / "tokenizer.model")
+    (tmp_path / "added_tokens.json").write_text(f'{{"<|end_of_turn|>": {declared}}}')
+    with pytest.raises(TokenizerError, match=problem):
+        load_codec(tmp_path, "openchat_v3.2")
+
+
 def test_a_missing_or_corrupt_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="no tokenizer at .*nowhere.model"):
         load_codec(tmp_path / "nowhere.model", "openchat_v3.2")
@@ -102,7 +121,11 @@ def test_too_little_text_for_a_tokenizer_is_said(tmp_path: Path) -> None:
 def byte_level_file(folder: Path) -> Path:
     """A GPT-2 style tokenizer with a plain added token for a run of spaces."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    vocabulary = {character: index for index, character in enumerate(alphabet)}
+    # Trainers put special tokens into the vocabulary itself, spelt with any characters.
+    vocabulary["\uff5cpad\uff5c"] = len(vocabulary)
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.add_special_tokens(["\uff5cpad\uff5c"])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_tokens(["    "])
@@ -124,7 +147,7 @@ def test_a_byte_level_file_encodes_and_decodes_every_byte(tmp_path: Path) -> Non
     text = " na\u00efve\n    \U0001f642 <|end_of_turn|>\0"
     ids = codec.encode_text(text)
     assert codec.eot_id not in ids
-    assert 256 in ids, "the plain added token for four spaces is still used"
+    assert 257 in ids, "the plain added token for four spaces is still used"
     assert codec.decode(ids) == text
     assert codec.fingerprint.require_equal(codec.fingerprint, "itself") is None
 

@@ -139,8 +139,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     engine_name = resolve_engine_name(arguments.engine)
     if further and engine_name != "vllm":
+        # Names only: the value of a mistyped --api-key would end in the service's log.
+        names = [word.partition("=")[0] for word in further if word.startswith("-")]
         parser.error(
-            f"unrecognized arguments: {' '.join(further)} "
+            f"unrecognized arguments: {' '.join(names) or 'values without an option'} "
             f"(the {engine_name} engine takes none beside those in --help)"
         )
     return run(arguments, engine_name, further)

@@ -22,12 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except TemplatesError as error:
         print(f"ochat-templates: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader (head, say) has seen enough; Python would complain at exit otherwise.
         sys.stderr.close()
+    except OSError as error:
+        print(f"ochat-templates: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -124,7 +128,7 @@ def _numbered_lines(stream: Iterable[str]) -> Iterable[tuple[int, str]]:
 def _encode_line(codec: Codec, line: str, *, prompt: bool) -> dict[str, object]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConversationError(f"not valid JSON: {error}") from error
     conversation = Conversation.from_json(value)
     if prompt:

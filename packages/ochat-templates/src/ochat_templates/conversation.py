@@ -6,6 +6,7 @@ Knows nothing of templates or tokens: whether a condition is allowed is the temp
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,8 +35,10 @@ class Message:
         if self.role not in ROLES:
             raise RoleError(f"unknown role {self.role!r}; expected one of {', '.join(ROLES)}")
         require_encodable(self.content, f"the {self.role} message")
-        if self.weight is not None and not (math.isfinite(self.weight) and self.weight >= 0):
-            raise ConversationError(f"a loss weight must be finite and >= 0, not {self.weight!r}")
+        if self.weight is not None and not _is_loss_weight(self.weight):
+            raise ConversationError(
+                f"a loss weight must be 0 or a positive float32, not {self.weight!r}"
+            )
 
     @property
     def loss_weight(self) -> float:
@@ -124,6 +127,17 @@ def require_encodable(text: str, what: str) -> None:
         ) from error
 
 
+def _is_loss_weight(weight: float) -> bool:
+    """Whether training, which keeps weights as float32, sees the same weight or a near one."""
+    if not (math.isfinite(weight) and weight >= 0):
+        return False
+    try:
+        [kept] = struct.unpack("<f", struct.pack("<f", weight))
+    except OverflowError:
+        return False
+    return kept > 0 or weight == 0
+
+
 def _message(value: object, where: str) -> Message:
     row = _mapping(value, where)
     role, weight = row.get("role"), row.get("weight")
@@ -143,6 +157,8 @@ def _message(value: object, where: str) -> Message:
         )
     except ConversationError as error:
         raise type(error)(f"{where}: {error}") from error
+    except OverflowError as error:
+        raise ConversationError(f"{where}: 'weight' is too large a number") from error
 
 
 def _mapping(value: object, what: str) -> Mapping[str, object]:

@@ -80,12 +80,13 @@ class HuggingFaceTokenizer:
         highest = max([*vocabulary.values(), *self._special.values(), *self._plain_added])
         table: list[bytes | None] = [None] * (highest + 1)
         scheme = _byte_level_bytes if self._byte_level else _sentencepiece_bytes
+        # Added tokens may stand in the vocabulary too, spelt outside the scheme's alphabet.
+        added = {*self._special.values(), *self._plain_added}
         for piece, piece_id in vocabulary.items():
-            table[piece_id] = scheme(piece)
+            if piece_id not in added:
+                table[piece_id] = scheme(piece)
         for piece_id, content in self._plain_added.items():
             table[piece_id] = content.encode()
-        for piece_id in self._special.values():
-            table[piece_id] = None
         return table
 
 

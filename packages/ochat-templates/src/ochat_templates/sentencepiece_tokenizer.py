@@ -13,6 +13,8 @@ import sentencepiece
 
 from .errors import MissingControlTokenError, TokenizerError
 
+# No vocabulary comes near it; a larger id is a damaged file, and would take as much memory.
+_MOST_IDS = 1 << 24
 SPACE = "\u2581"  # SentencePiece writes a space as this character
 
 
@@ -110,4 +112,25 @@ def _control_ids(
             ids[token], following = following, following + 1
         else:
             raise MissingControlTokenError(token, file.parent)
+    _require_free_ids(processor, file, ids)
     return ids
+
+
+def _require_free_ids(
+    processor: sentencepiece.SentencePieceProcessor, file: Path, ids: Mapping[str, int]
+) -> None:
+    """Refuses declared ids that are no ids, or that text or another token already has."""
+    size = processor.get_piece_size()
+    for token, token_id in ids.items():
+        if not isinstance(token_id, int) or not 0 <= token_id < _MOST_IDS:
+            problem = "which is no id"
+        elif token_id < size and processor.id_to_piece(token_id) != token:
+            problem = f"which is the piece {processor.id_to_piece(token_id)!r} of {file.name}"
+        elif list(ids.values()).count(token_id) > 1:
+            problem = "as another control token has"
+        else:
+            continue
+        raise TokenizerError(
+            f"{file.parent} gives the control token {token!r} the id {token_id!r}, {problem}; "
+            "copy tokenizer.json and added_tokens.json again from the base model"
+        )

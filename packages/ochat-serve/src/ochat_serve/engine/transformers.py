@@ -132,7 +132,6 @@ class TransformersEngine:
             model, report = AutoModelForCausalLM.from_pretrained(
                 self._folder, dtype=_DTYPES[self._dtype], output_loading_info=True
             )
-            model = model.to(self._pick_device())
         except Exception as error:  # each format and each library underneath has errors of its own
             reason = " ".join(str(error).split())
             raise SetupError(
@@ -145,7 +144,19 @@ class TransformersEngine:
                 f"The weights in {self._folder} lack {len(missing)} tensors that config.json asks "
                 f"for (the first is {missing[0]}); export or download the model again."
             )
+        self._move(model)
         return model.eval()
+
+    def _move(self, model: torch.nn.Module) -> None:
+        device = self._pick_device()
+        try:
+            model.to(torch.device(device))
+        except (RuntimeError, AssertionError) as error:
+            reason = " ".join(str(error).split())
+            raise SetupError(
+                f"The model cannot be put on the device {device!r} ({reason}); "
+                "choose another with --device, such as cpu."
+            ) from error
 
     def _pick_device(self) -> str:
         if self._device != "auto":

@@ -55,7 +55,6 @@ _WITHOUT_EFFECT = frozenset(
         "user",
     }
 )
-_MESSAGE_FIELDS = frozenset({"role", "content"})
 
 
 def _joined_parts(value: object) -> object:
@@ -127,7 +126,7 @@ class ChatCompletionBody(BaseModel):
     top_k: Annotated[int, Field(ge=-1, lt=_INT64)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
     presence_penalty: _Penalty | None = None
     frequency_penalty: _Penalty | None = None
 
