@@ -66,14 +66,9 @@ def commands(words: list[str]) -> list[list[str]]:
 def run_hatch(words: list[str]) -> int:
     """Runs `hatch run` from the root, with everything it makes inside this checkout."""
     print(f"\n$ hatch run {' '.join(words)}", file=sys.stderr, flush=True)
-    config = HOME / "config.toml"
-    config.touch()
-    places = {
-        "HATCH_CONFIG": config,
-        "HATCH_DATA_DIR": HOME / "data",
-        "HATCH_CACHE_DIR": HOME / "c",
-    }
-    environment = {name: str(place) for name, place in places.items()} | os.environ
+    (HOME / "config.toml").touch()
+    names = {"HATCH_CONFIG": "config.toml", "HATCH_DATA_DIR": "data", "HATCH_CACHE_DIR": "cache"}
+    environment = {name: str(HOME / place) for name, place in names.items()} | os.environ
     # A group of its own, so that whoever ends this process ends all that it started.
     group = {} if os.name == "nt" else {"process_group": 0}
     hatch = subprocess.Popen([str(HATCH), "run", *words], cwd=ROOT, env=environment, **group)

@@ -10,6 +10,7 @@ FOUR = ["True, True", "False, False", "True, False", "False, True"]
 WORDS = ["ten", "eleven", "twelve", "thirteen"]
 NUMBERS = ["0.22", "0.26", "0.37", "0.46", "0.63"]
 CITIES = ["London", "Paris", "Rome", "Oslo"]
+ANIMALS = ["mammal", "bird", "fish", "insect"]
 NATIONS = ["Monaco is the smallest.", "Vatican City is.", "The United States is.", "Nauru is."]
 
 
@@ -47,6 +48,14 @@ NATIONS = ["Monaco is the smallest.", "Vatican City is.", "The United States is.
         ("The sentence is implausible.", ["plausible", "implausible"], "B"),
         ("Answer Choices: (A) x (B) y\nAnswer: B", ["x", "y"], "B"),
         ("[", ["A", "B", "[", "\\"], "["),
+        ("(A) is not right; (C) is.", FOUR, "C"),
+        ("(A) mammal is not right; (C) is.", ANIMALS, "C"),
+        ("B fits best", FOUR, "B"),
+        ("a whale is a mammal? no, fish", ANIMALS, "C"),
+        ("Is it a fish? No. It is a mammal.", ANIMALS, "A"),
+        ("It is not a fish but a mammal", ANIMALS, "A"),
+        ("It is a mammal, not a fish.", ANIMALS, "A"),
+        ("It is a cat.", ["a cat", "a dog"], "A"),
         ("The answer is I suppose (B)", list("ABCDEFGHI"), "B"),
     ],
 )
@@ -74,6 +83,13 @@ def test_a_commitment_is_read_in_any_style(response: str, options: list[str], le
         ("Both options are true.", ["True.", "False."]),
         ("It is not plausible.", ["plausible", "implausible"]),
         ("The answer is (\u0421).", FOUR),
+        ("i dont think it is a mammal", ANIMALS),
+        ("It is hardly a mammal.", ANIMALS),
+        ("It isnt a mammal", ANIMALS),
+        ("A mammal? No.", ANIMALS),
+        ("A mammal is wrong.", ANIMALS),
+        ("(A) mammal is not right", ANIMALS),
+        ("neither a mammal nor a fish", ANIMALS),
     ],
 )
 def test_no_commitment_is_unparsed_and_never_a_default_letter(

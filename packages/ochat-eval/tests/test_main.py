@@ -81,6 +81,18 @@ def test_grading_goes_from_json_lines_to_json_lines() -> None:
             "",
             "no server answers at http://127.0.0.1:9/v1",
         ),
+        (
+            ["run", "--base-url", "http://[::1", "--model", "m", "--suite", "sample",
+             "--output", "never-made"],
+            "",
+            "'http://[::1' is no base URL: give one like http://localhost:18888/v1",
+        ),
+        (
+            ["run", "--base-url", "http://localhost:port", "--model", "m", "--suite", "sample",
+             "--output", "never-made"],
+            "",
+            "'http://localhost:port' is no base URL",
+        ),
     ],
 )  # fmt: skip
 def test_an_expected_error_is_one_sentence_and_exit_code_1(
@@ -90,6 +102,19 @@ def test_an_expected_error_is_one_sentence_and_exit_code_1(
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not Path("never-made").exists()
+
+
+def test_a_key_that_cannot_be_sent_is_told_in_one_sentence_without_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first\nsk-second")
+    done = run("run", "--base-url", "http://127.0.0.1:9", "--model", "m", "--suite", "sample",
+               "--output", "never-made")  # fmt: skip
+    assert done.returncode == 1
+    assert "give the key alone by --api-key or OPENAI_API_KEY" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "sk-" not in done.stderr + done.stdout
     assert not Path("never-made").exists()
 
 

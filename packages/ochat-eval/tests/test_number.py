@@ -67,6 +67,49 @@ def test_another_value_a_hedge_and_a_malformed_number_are_not_credited(
     assert grade_number(response, label).score == 0.0
 
 
+@pytest.mark.parametrize(
+    "response",
+    ["definitely not 8", "it isn't 8", "it isnt 8", "I dont think it is 8", "2 plus 6 is not 8",
+     "less than 8", "more than 8", "fewer than about 8", "It is never 8.", "not 7 or 8",
+     "It is neither 7 nor 8.", "She has 3 fewer than 8.", "The answer is less than 8.", "8? No.",
+     "So 2 plus 6 is not 8."],
+)  # fmt: skip
+def test_a_denied_number_is_no_commitment(response: str) -> None:
+    assert grade_number(response, "8").status is Status.UNPARSED
+
+
+@pytest.mark.parametrize(
+    "response",
+    ["It is 8, not 9.", "It is 8 rather than 9", "It is not 7 but 8", "Not 7, it is 8.", "no, 8",
+     "There are 8, which is 3 more than 5.", "She has 3 more than 5 = 8", "no doubt 8",
+     "The answer is less than 10, it is 8.", "What is 2 plus 6? 8", "5 is not enough so 8"],
+)  # fmt: skip
+def test_a_denial_reaches_only_what_it_denies(response: str) -> None:
+    assert grade_number(response, "8").status is Status.CORRECT
+
+
+@pytest.mark.parametrize("response", ["between 20 and 24", "It is from 20 to 24.", "20 or 24"])
+def test_the_ends_of_a_range_are_a_hedge(response: str) -> None:
+    verdict = grade_number(response, "24")
+    assert (verdict.status, verdict.rule) == (Status.INCORRECT, "hedge")
+
+
+@pytest.mark.parametrize(
+    ("response", "extracted", "rule"),
+    [
+        ("umm 6 or so", "6", "last-number"),
+        ("umm 6 or so. No wait, 8.", "8", "last-number"),
+        ("Not so sure, 5? It is 7.", "7", "last-number"),
+        ("She has 3 and 5, so 8. I checked 2 times.", "8", "conclusion"),
+    ],
+)
+def test_only_a_so_that_concludes_makes_a_conclusion(
+    response: str, extracted: str, rule: str
+) -> None:
+    verdict = grade_number(response, extracted)
+    assert (verdict.status, verdict.rule) == (Status.CORRECT, rule)
+
+
 def test_without_a_number_the_response_is_unparsed_or_truncated() -> None:
     assert grade_number("I cannot say.", "5").status is Status.UNPARSED
     assert grade_number("I cannot", "5", finish_reason="length").status is Status.TRUNCATED

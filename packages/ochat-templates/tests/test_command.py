@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -80,9 +81,8 @@ def test_a_full_disk_is_one_sentence(sentencepiece_file: Path) -> None:
 
 
 def test_a_closed_pipe_ends_quietly(sentencepiece_file: Path) -> None:
-    line = (
-        f"{sys.executable} -m ochat_templates encode openchat_v3.2 {sentencepiece_file} | head -1"
-    )
+    words = [sys.executable, "-m", "ochat_templates", "encode", "openchat_v3.2"]
+    line = f"{shlex.join([*words, str(sentencepiece_file)])} | head -1"
     result = subprocess.run(
         line, shell=True, input=HELLO * 20000, capture_output=True, text=True, check=False
     )

@@ -62,7 +62,16 @@ class ChatClient:
     """Sends chat requests to one server; use it as an asynchronous context manager."""
 
     def __init__(self, config: RunConfig) -> None:
-        """Remember where and how to ask; nothing is sent yet."""
+        """Remember where and how to ask; nothing is sent yet.
+
+        Raises:
+            ServerError: The base URL is none, or no HTTP header can carry the key.
+        """
+        if config.api_key and not config.api_key.isprintable():
+            raise ServerError(
+                "the API key contains a line break or another character that cannot be sent: "
+                "give the key alone by --api-key or OPENAI_API_KEY"
+            )
         self._root = api_root(config.base_url)
         self._config = config
         self._session: aiohttp.ClientSession | None = None

@@ -78,8 +78,16 @@ def api_root(base_url: str) -> str:
     Raises:
         ServerError: Not an http or https URL.
     """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ServerError(f"{base_url!r} is no base URL: give one like http://localhost:18888/v1")
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # an open bracket, or a port that is no port
+        raise _no_base_url(base_url) from error
+    if not usable:
+        raise _no_base_url(base_url)
     root = base_url.rstrip("/")
     return root if parts.path.strip("/") else f"{root}/v1"
+
+
+def _no_base_url(base_url: str) -> ServerError:
+    return ServerError(f"{base_url!r} is no base URL: give one like http://localhost:18888/v1")

@@ -15,6 +15,9 @@ from ochat_eval.graders import grade
 from ochat_eval.verdict import Verdict
 
 _LETTER = re.compile(r"[(\[]?([A-Z])[)\]]?")
+# What joins one option to the next; a text that is nothing but "and" or "or" stays.
+_CONJUNCTION = re.compile(r"(?<=\S)[,;]?\s+(?:or|and)\s*$")
+_PUNCTUATION = " \t\n.,;?!"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +114,14 @@ def prompt_options(prompt: str, options: tuple[str, ...]) -> tuple[str, ...]:
             return ()
         end = prompt.find(following, start)
         stop = end if end >= 0 or following != "\n" else len(prompt)
-        texts.append(prompt[start + len(mark) : stop].strip())
+        texts.append(_option_text(prompt[start + len(mark) : stop], last=mark is marks[-1]))
         start = stop
     return tuple(texts) if start >= 0 else ()
+
+
+def _option_text(text: str, *, last: bool) -> str:
+    """An option as it would be answered: without the list's own words and punctuation."""
+    return (text if last else _CONJUNCTION.sub("", text)).strip().rstrip(_PUNCTUATION)
 
 
 def _texts(row: Mapping[str, object], field: str, *, required: bool) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ def call(arguments: argparse.Namespace) -> int:
         api_key=arguments.api_key or os.environ.get("OPENAI_API_KEY"),
         timeout_seconds=arguments.timeout,
     )
-    summary = run_suite(config, progress=sys.stderr)
+    run_suite(config, progress=sys.stderr)
     line = read_run(arguments.output)
     print(table([line]))
     missing = line.tally.error
@@ -107,7 +107,6 @@ def call(arguments: argparse.Namespace) -> int:
             f"`verdicts.jsonl` in {arguments.output} says why",
             file=sys.stderr,
         )
-    del summary
     return 3 if line.tally.n < arguments.min_complete * total else 0
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from ochat_eval.errors import GradingError
 from ochat_eval.graders.cleaning import clean
 from ochat_eval.graders.cues import Cue, committing, find_cues, tails, window, without_denials
-from ochat_eval.graders.letters import Found, direct, either, final, references
+from ochat_eval.graders.denials import affirmed
+from ochat_eval.graders.letters import Found, direct, either, final, references, rejected_after
 from ochat_eval.graders.option_texts import OptionTexts, option_texts
 from ochat_eval.verdict import Status, Verdict, judged, unanswered
 
@@ -37,10 +38,11 @@ _IT_IS = re.compile(
 )
 _SO = re.compile(r"\b(?:so|therefore|thus|hence|consequently)\b,?", re.IGNORECASE)
 _IS_RIGHT = re.compile(
-    r"(?<![\w'])(?:[(\[]\s*)?(?P<letter>[A-Z])\s*[)\]]?(?:\s+[^.\n;]{0,60}?)?\s+"
+    r"(?<![\w'])(?:[(\[]\s*)?(?P<letter>[A-Z])\s*[)\]]?(?:"
+    r"\s+(?:fits|works)\s+(?:the\s+)?best\b|(?:\s+[^.\n;]{0,60}?)?\s+"
     r"(?:is|seems|looks|appears(?:\s+to\s+be)?|must\s+be|would\s+be)\s+"
     r"(?:(?:clearly|definitely|therefore|thus|indeed|most|likely|probably|the)\s+)*"
-    r"(?:correct|right|best|(?:answer|option|choice|one)\b(?!\s+(?:that|which)))\b"
+    r"(?:correct|right|best|(?:answer|option|choice|one)\b(?!\s+(?:that|which)))\b)"
 )
 # A letter beyond the options is an answer, and wrong, where one of these announces it.
 _STRONG_CUES = frozenset({"answer-is", "boxed", "hashes"})
@@ -190,7 +192,7 @@ def _announced(
 
 def _uncommitted(text: str, choices: Options, letters: frozenset[str]) -> tuple[Found, str] | str:
     """The answer of a response without a cue, or the reason why there is none."""
-    text = without_denials(text)
+    text = _without_rejected(without_denials(text), choices.texts, letters)
     if leading := _leading(text, letters):
         return leading, "leading-letter"
     if by_text := _by_text(text, choices.texts):
@@ -201,6 +203,15 @@ def _uncommitted(text: str, choices: Options, letters: frozenset[str]) -> tuple[
     if not named and (last := final(text, 0, len(text), letters)):
         return last, "final-letter"
     return "look-alike-letter" if _LOOKALIKE.search(text) else "no-answer"
+
+
+def _without_rejected(text: str, texts: OptionTexts, letters: frozenset[str]) -> str:
+    """The text with each letter blanked that its own option's text and "is wrong" follow."""
+    for named in references(text, 0, len(text), letters):
+        own = texts.at(text, named.end, len(text))
+        if own and own.letters == named.letters and rejected_after(text, own.end):
+            text = text[: named.start] + " " * (own.end - named.start) + text[own.end :]
+    return text
 
 
 def _leading(text: str, letters: frozenset[str]) -> Found | None:
@@ -224,6 +235,7 @@ def _by_text(text: str, texts: OptionTexts) -> Found | None:
         return Found(letters=(letter,), start=start, end=len(text.rstrip()))
     opening = re.compile(r"\s*").match(text)
     mentions = texts.mentions(text)
-    if not mentions and (first := texts.at(text, opening.end() if opening else 0, len(text))):
+    first = texts.at(text, opening.end() if opening else 0, len(text))
+    if not mentions and first and first.letters[0] in texts.short and affirmed(text, [first]):
         return first
     return mentions[-1] if len({found.letters for found in mentions}) == 1 else None

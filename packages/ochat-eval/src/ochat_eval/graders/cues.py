@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ochat_eval.graders.denials import NEGATION
+
 _ANSWER = re.compile(
     r"""
     \b(?:answers?|solution|conclusion
@@ -27,11 +29,11 @@ _HASHES = re.compile(r"####[ \t]*")
 # A cue inside a condition or a denial commits to nothing. A "but" in between ends the denial.
 _UNREAL = re.compile(
     r"(?:\b(?:if|suppose|supposing|assume|assuming|whether|unless)\b[^.\n;,]{0,40}"
-    r"|(?:\bnot|n't|\bnever|\bunlikely|\bdoubt)\b(?:(?!\b(?:but|so|hence|yet|and)\b)[^.\n;,]){0,25}"
+    rf"|(?:{NEGATION}|\b(?:unlikely|doubt)\b)(?:(?!\b(?:but|so|hence|yet|and)\b)[^.\n;,]){{0,25}}"
     r"|\b(?:wrong|incorrect|false|tempting|common|other|another|previous|student'?s?|to)\s+)$",
     re.IGNORECASE,
 )
-_NEGATION = re.compile(r"\b(?:not|cannot|never)\b|n't\b", re.IGNORECASE)
+_NEGATION = re.compile(NEGATION, re.IGNORECASE)
 _LOOKBACK = 64
 _WINDOW = 400
 _TAIL = 600

@@ -36,7 +36,7 @@ _REJECTED_AFTER = re.compile(
 )
 _REJECTED_BEFORE = re.compile(
     r"(?:\b(?:not|nor|neither|never|rule out|ruling out|eliminate|exclude|reject|unlike|than)|n't)"
-    r"\W+(?:\w+\W+)?$",
+    r"[^\w.;:!?\n]+(?:\w+[^\w.;:!?\n]+)?$",
     re.IGNORECASE,
 )
 _ADVERB = (
@@ -99,6 +99,11 @@ def references(text: str, begin: int, end: int, letters: frozenset[str]) -> list
         and not _REJECTED_AFTER.match(text, match.end(), end)
         and not _REJECTED_BEFORE.search(text[max(0, match.start() - 32) : match.start()])
     ]
+
+
+def rejected_after(text: str, position: int) -> bool:
+    """Whether "is wrong", "is not ..." or the like follows."""
+    return _REJECTED_AFTER.match(text, position) is not None
 
 
 def final(text: str, begin: int, end: int, letters: frozenset[str]) -> Found | None:

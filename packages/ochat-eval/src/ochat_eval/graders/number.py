@@ -2,7 +2,8 @@
 
 Commitments are "the answer is 18", a box, or a `####` line; without one the last concluding
 sentence counts ("so she has 18"), and last of all the last number. Several numbers in one
-commitment ("10 or 12") are a hedge and wrong. Values are compared exactly.
+commitment ("10 or 12") are a hedge and wrong; a denied one ("less than 8") is none. Values
+are compared exactly.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fractions import Fraction
 from ochat_eval.errors import GradingError
 from ochat_eval.graders.cleaning import clean
 from ochat_eval.graders.cues import Cue, find_cues, window, without_denials
+from ochat_eval.graders.denials import affirmed
 from ochat_eval.graders.quantities import Quantity, quantities, shown, spelled_out
 from ochat_eval.verdict import Status, Verdict, judged, unanswered
 
@@ -32,11 +34,14 @@ _JOINED = re.compile(
 )
 _UNIT = re.compile(r"[\s%$\\)}]*([A-Za-z]+)?")
 _EQUALS = re.compile(r"(?:=|\bequals)\s*[$\\({\[]*\s*$")
+# "6 or so", "not so sure" and "so far" conclude nothing.
 _CONCLUDING = re.compile(
-    r"\b(?:so|therefore|thus|hence|total|totals|altogether|overall|finally|in\s+all)\b",
+    r"(?<!\bor\s)(?<!\bnot\s)\bso\b(?!\s+(?:sure|certain|many|much|far|on|forth)\b)"
+    r"|\b(?:therefore|thus|hence|total|totals|altogether|overall|finally|in\s+all)\b",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?](?=\s)|\n|$)")
+_RANGE = re.compile(r"\b(?:between|from)\s+(?:(?:about|around)\s+)?[$\\({]*$", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()\n]*\)")
 
 
@@ -116,7 +121,7 @@ def _announced(text: str, cue: Cue) -> list[Quantity]:
     if word := spelled_out(text, approximate.end() if approximate else begin, end):
         return [word]
     # One sign back, so that the minus of "= -5" is still seen; the window skipped it.
-    found = list(quantities(text, _signed(text, begin, cue.end), end))
+    found = affirmed(text, quantities(text, _signed(text, begin, cue.end), end), begin)
     if not found:
         return []
     equal = [i for i, each in enumerate(found) if _EQUALS.search(text, begin, each.start)]
@@ -151,10 +156,11 @@ def _uncommitted(text: str) -> tuple[list[Quantity], str] | str:
     open_text = _ASIDE.sub(lambda match: " " * len(match[0]), text)
     concluding = [m for m in _SENTENCE.finditer(open_text) if _CONCLUDING.search(m[0])]
     for sentence in reversed(concluding):
-        if found := list(quantities(open_text, sentence.start(), sentence.end())):
+        start, end = sentence.span()
+        if found := affirmed(open_text, quantities(open_text, start, end), start):
             return _last(open_text, found), "conclusion"
     for candidate in (open_text, text):
-        if found := list(quantities(candidate)):
+        if found := affirmed(candidate, quantities(candidate)):
             return _last(candidate, found), "last-number"
     return "no-number"
 
@@ -163,6 +169,11 @@ def _last(text: str, found: list[Quantity]) -> list[Quantity]:
     """The last number with the ones that it is hedged with."""
     if len(found) > 1:
         between = _JOINED.fullmatch(text, found[-2].end, found[-1].start)
-        if between and between["word"] == "or":
+        if between and (between["word"] == "or" or _is_range(text, found[-2].start, between)):
             return found[-2:]
     return found[-1:]
+
+
+def _is_range(text: str, start: int, between: re.Match[str]) -> bool:
+    """Whether the two numbers are the ends of "between 20 and 24" or "from 20 to 24"."""
+    return between["word"] in ("and", "to") and _RANGE.search(text, 0, start) is not None

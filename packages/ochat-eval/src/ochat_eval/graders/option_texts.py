@@ -11,18 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ochat_eval.graders.letters import Found
+from ochat_eval.graders.denials import affirmed
+from ochat_eval.graders.letters import Found, rejected_after
 
 # Three letters or fewer ("no", "yes", "red") are too common in prose to count anywhere in it.
 _SHORT_WORD = re.compile(r"[A-Za-z]{1,3}")
 _WRAPPING = " \t\n.,;:!?\"'()[]"
-_DENIED = re.compile(
-    r"(?:(?:\b(?:not|never|nor|no|rather than|instead of|than)|n't)\W+(?:\w+\W+)?"
-    r"|\b(?:both|neither)\b[^.,;\n]*)$",
-    re.IGNORECASE,
-)
+_BOTH = re.compile(r"\bboth\b[^.,;\n]*$", re.IGNORECASE)
+_ARTICLE = re.compile(r"(?:an?|the)\s+(?=\S)")
 _OPENERS = re.compile(
-    r"[\s\"'(\[:]*(?:(?:that|the|indeed|clearly|probably)\b[\s\"'(\[:]*)*", re.IGNORECASE
+    r"[\s\"'(\[:]*(?:(?:that|the|an?|indeed|clearly|probably)\b[\s\"'(\[:]*)*", re.IGNORECASE
 )
 
 
@@ -31,7 +29,8 @@ class OptionTexts:
     """The texts of a question's options, ready to be looked for.
 
     Attributes:
-        exact: Bare text (lower case, no wrapping punctuation) to letter.
+        exact: Bare text (lower case, no wrapping punctuation), with and without its article, to
+            letter.
         patterns: Letter and pattern of every text worth looking for, longest text first.
         short: Letters whose text is too short to count in the middle of prose.
     """
@@ -42,7 +41,8 @@ class OptionTexts:
 
     def whole(self, text: str) -> str | None:
         """The letter whose text is the whole of `text`."""
-        return self.exact.get(_bare(text))
+        bare = _bare(text)
+        return self.exact.get(bare) or self.exact.get(_without_article(bare))
 
     def at(self, text: str, begin: int, end: int) -> Found | None:
         """The option whose text stands at `begin`, the longest where several do."""
@@ -54,17 +54,16 @@ class OptionTexts:
         return None
 
     def mentions(self, text: str) -> list[Found]:
-        """Every option mentioned and not denied; a mention inside a longer one does not count."""
+        """Every option mentioned and not taken back; one inside a longer one does not count."""
         taken: list[Found] = []
         for letter, pattern in self.patterns:
             if letter in self.short:
                 continue
             for match in pattern.finditer(text):
                 inside = any(f.start <= match.start() and match.end() <= f.end for f in taken)
-                before = text[max(0, match.start() - 32) : match.start()]
-                if not inside and not _DENIED.search(before):
+                if not inside and not rejected_after(text, match.end()):
                     taken.append(Found(letters=(letter,), start=match.start(), end=match.end()))
-        return taken
+        return affirmed(text, sorted(taken, key=lambda found: found.start), also=_BOTH)
 
 
 def option_texts(letters: Sequence[str], texts: Sequence[str]) -> OptionTexts:
@@ -75,9 +74,12 @@ def option_texts(letters: Sequence[str], texts: Sequence[str]) -> OptionTexts:
 @lru_cache(maxsize=1024)
 def _prepared(letters: tuple[str, ...], texts: tuple[str, ...]) -> OptionTexts:
     bare = {letter: _bare(text) for letter, text in zip(letters, texts, strict=False)}
-    count = Counter(bare.values())
-    unique = {text: letter for letter, text in bare.items() if text and count[text] == 1}
-    ordered = sorted(unique.items(), key=lambda item: -len(item[0]))
+    names = {letter: {text, _without_article(text)} - {""} for letter, text in bare.items()}
+    count = Counter(name for each in names.values() for name in each)
+    unique = {name: letter for letter, each in names.items() for name in each if count[name] == 1}
+    # Looked for without its article, unless too little is left: "a cat" is clear, "cat" is short.
+    sought = [(_sought(text, unique), letter) for letter, text in bare.items()]
+    ordered = sorted((item for item in sought if item[0] in unique), key=lambda item: -len(item[0]))
     return OptionTexts(
         exact=unique,
         patterns=tuple((letter, _pattern(text)) for text, letter in ordered),
@@ -87,6 +89,15 @@ def _prepared(letters: tuple[str, ...], texts: tuple[str, ...]) -> OptionTexts:
 
 def _bare(text: str) -> str:
     return " ".join(text.strip(_WRAPPING).lower().split())
+
+
+def _without_article(text: str) -> str:
+    return _ARTICLE.sub("", text, count=1) if _ARTICLE.match(text) else text
+
+
+def _sought(text: str, unique: Mapping[str, str]) -> str:
+    short = _without_article(text)
+    return short if short in unique and not _SHORT_WORD.fullmatch(short) else text
 
 
 def _pattern(text: str) -> re.Pattern[str]:
