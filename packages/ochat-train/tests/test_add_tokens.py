@@ -86,6 +86,7 @@ def test_the_command_is_the_remedy_that_the_refusal_names(
         ("nothing", [EOT, EOT], "give each token once"),
         ("tokenizer", [EOT], "has neither tokenizer.json nor tokenizer.model"),
         ("json", [EOT], "is no tokenizer file"),
+        ("encoding", [EOT], "is no tokenizer file"),
         ("weights", [EOT], "no weights"),
         ("output", [EOT], "is not empty"),
     ],
@@ -104,6 +105,8 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
         (base / "tokenizer.model").unlink()
     elif spoil == "json":
         (base / "tokenizer.json").write_text("{}")
+    elif spoil == "encoding":
+        (base / "tokenizer.json").write_bytes(b'{"\xff": 1}')
     elif spoil == "weights":
         (base / "model.safetensors").unlink()
     elif spoil == "output":

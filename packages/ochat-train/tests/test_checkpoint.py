@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import PreTrainedModel
 
 from ochat_train import CheckpointError, OutputError, TrainConfig, probe_isolation
+from ochat_train.__main__ import main
 from ochat_train.checkpoint import (
     RunState,
     latest_checkpoint,
@@ -71,6 +75,53 @@ def test_the_latest_checkpoint_is_the_one_with_the_highest_step(tmp_path: Path) 
     latest = latest_checkpoint(tmp_path)
     assert latest is not None
     assert latest.name == "step-00000010"
+
+
+def _run_on_a_small_disk(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs the command where no file may grow over 100 kB: a toy tokenizer fits, weights do not."""
+    code = (
+        "import resource, sys; from ochat_train.__main__ import main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_partial_folder(
+    base_model: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """The optimiser's file is refused to torch, the weights of an export to safetensors."""
+    run = ["run", "--model", base_model, "--data", dataset, "--from-scratch", "--quiet"]
+    run += ["--batch-tokens", "512", "--epochs", "1", "--output"]
+    done = _run_on_a_small_disk(*run, tmp_path / "full")
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert "step-0" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list((tmp_path / "full" / "checkpoints").iterdir()) == []
+
+    assert main([str(word) for word in (*run, tmp_path / "run")]) == 0
+    checkpoint = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    done = _run_on_a_small_disk("export", checkpoint, "--output", tmp_path / "exported" / "model")
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list((tmp_path / "exported").iterdir()) == []
+
+
+def test_an_optimiser_file_that_torch_cannot_write_leaves_earlier_checkpoints(
+    engine: SingleProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = save_checkpoint(tmp_path, _state(5), engine, _write_model)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with pytest.raises(OutputError, match="file write failed"):
+        save_checkpoint(tmp_path, _state(10), engine, _write_model)
+    assert list(tmp_path.iterdir()) == [first]
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"format": 99}', '{"format": 1}'])

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from ochat_data import Record, TokenDataset, TokenizeOptions, write_token_dataset
+from ochat_templates import Codec, Conversation, Message, load_codec
 from ochat_templates.testing import train_sentencepiece
+from ochat_train import TrainConfig
 from ochat_train.__main__ import main
+from ochat_train.guards import check_inputs
 
 Break = Callable[[Path], None]
 
@@ -217,6 +221,46 @@ def test_plan_prints_a_table_or_json(dataset: Path, capsys: pytest.CaptureFixtur
     assert 0.5 < figures["epochs"][0]["fill"] <= 1.0
     assert 0.0 < figures["supervised_share"] < 1.0
     assert figures["epochs"][0]["dropped"] == 0
+
+
+def _write_with_a_long_example(folder: Path, codec: Codec, name: str) -> None:
+    """Twenty short conversations and a long one; `name` decides which split the long one is in."""
+    words = {f"short {number}": 2 for number in range(20)} | {name: 400}
+    records = [
+        Record.create(
+            Conversation(
+                messages=(
+                    Message(role="user", content="plus " * count),
+                    Message(role="assistant", content=f"{source}."),
+                )
+            ),
+            source=source,
+        )
+        for source, count in words.items()
+    ]
+    options = TokenizeOptions(max_length=4000, eval_fraction=0.3)
+    write_token_dataset(folder, records, codec, options)
+
+
+def test_plan_takes_the_batch_of_a_run_also_where_the_longest_example_is_held_out(
+    base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(base_model, model)
+    _edit_config(max_position_embeddings=4000)(model)
+    codec = load_codec(model, "openchat_v3.2")
+    lengths: dict[str, int] = {}
+    for attempt in range(50):
+        data = tmp_path / f"tokens-{attempt}"
+        _write_with_a_long_example(data, codec, f"long {attempt}")
+        splits = {name: TokenDataset.open(data).split(name) for name in ("train", "eval")}
+        lengths = {name: int(split.lengths.max()) for name, split in splits.items() if len(split)}
+        if lengths["eval"] > lengths["train"]:
+            break
+    assert lengths["eval"] > lengths["train"]
+    config = TrainConfig(model=model, data=data, output=tmp_path / "run", from_scratch=True)
+    assert main(["plan", "--data", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["batch_tokens"] == check_inputs(config).capacity
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,28 @@ def test_an_output_that_holds_a_run_is_not_overwritten(finished: TrainConfig) ->
     assert sorted(finished.output.rglob("*")) == before
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "run.json", "model"])
+def test_resuming_never_overwrites_what_no_checkpoint_continues(
+    finished: TrainConfig, tmp_path: Path, name: str
+) -> None:
+    """A stranger's folder, one with some other run.json, and a run without its checkpoints."""
+    output = tmp_path / "mine"
+    if name == "model":
+        shutil.copytree(finished.output, output)
+        shutil.rmtree(output / "checkpoints")
+    else:
+        output.mkdir()
+        (output / name).write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+    with pytest.raises(OutputError, match="no checkpoint to resume"):
+        train(replace(finished, output=output, resume=True))
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+
+
+def test_resuming_in_an_empty_folder_starts_the_run(finished: TrainConfig, tmp_path: Path) -> None:
+    assert train(replace(finished, output=tmp_path, resume=True)).train_loss is not None
+
+
 def test_training_stops_at_a_loss_that_is_not_a_number(
     base_model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,23 +68,23 @@ def add_tokens(folder: Path, tokens: Sequence[str], output: Path) -> dict[str, i
 def _read_tokenizer(folder: Path) -> tuple[dict[str, list[dict[str, object]]], dict[str, int]]:
     """The tokenizer.json of a folder, converted if need be, and every token's id."""
     file, sentencepiece = folder / _TOKENIZER_JSON, folder / _SENTENCEPIECE
-    if file.is_file():
-        text = file.read_text(encoding="utf-8")
-    elif sentencepiece.is_file():
-        text = convert_sentencepiece(sentencepiece, ()).to_str()
-    else:
+    if not (file.is_file() or sentencepiece.is_file()):
         raise ModelError(
             f"{folder} has neither {_TOKENIZER_JSON} nor {_SENTENCEPIECE}; "
             "copy the tokenizer of the base model there"
         )
     try:
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+        else:
+            text = convert_sentencepiece(sentencepiece, ()).to_str()
         specification = json.loads(text)
         vocabulary = specification["model"]["vocab"]
         # A unigram model lists [piece, score] pairs in the order of their ids.
         if not isinstance(vocabulary, dict):
             vocabulary = {piece: index for index, (piece, _) in enumerate(vocabulary)}
         added = {entry["content"]: entry["id"] for entry in specification["added_tokens"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{file} is no tokenizer file ({error}); copy it again") from error
     return specification, vocabulary | added
 

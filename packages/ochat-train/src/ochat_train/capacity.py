@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from ochat_data import TokenDataset
 
 _ROUND_TO = 1024
 _LONGEST_TIMES = 4
+
+
+def longest_example(dataset: TokenDataset) -> int:
+    """Tokens of the longest example of any split, since held-out batches are as large; 0 if none.
+
+    Raises:
+        ochat_data.DataError: the dataset is damaged.
+    """
+    splits = (dataset.split("train"), dataset.split("eval"))
+    return max((int(split.lengths.max()) for split in splits if len(split)), default=0)
 
 
 def default_capacity(longest: int) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from .errors import CheckpointError, OutputError
-from .files import finish_partial, partial_folder, start_partial
+from .errors import CheckpointError
+from .files import WRITE_ERRORS, cannot_write, finish_partial, partial_folder, start_partial
 from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
@@ -93,8 +94,11 @@ def save_checkpoint(
         if engine.rank == 0:
             finish_partial(folder)
         engine.barrier()
-    except OSError as error:
-        raise OutputError(f"cannot write the checkpoint {folder}: {error}") from error
+    except WRITE_ERRORS as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        # Nothing is there any more when all went well; else it would fill a full disk further.
+        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

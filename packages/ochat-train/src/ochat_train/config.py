@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -89,17 +90,21 @@ class TrainConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"{_flag(name)} is {value}; give a whole number of at least 1")
         positive = {"lr": self.lr, "eps": self.eps, "max_grad_norm": self.max_grad_norm}
+        # Written so that "not a number", which every comparison denies, is refused too.
         for name, number in positive.items():
-            if not number > 0:
-                raise ConfigError(f"{_flag(name)} is {number}; give a number above 0")
-        shares = {"lr_min_ratio": self.lr_min_ratio, "beta1": self.beta1, "beta2": self.beta2}
-        for name, number in shares.items():
-            if not 0 <= number <= 1:
-                raise ConfigError(f"{_flag(name)} is {number}; give a number from 0 to 1")
+            if not 0 < number < math.inf:
+                raise ConfigError(f"{_flag(name)} is {number}; give a finite number above 0")
+        if not 0 <= self.lr_min_ratio <= 1:
+            raise ConfigError(f"--lr-min-ratio is {self.lr_min_ratio}; give a number from 0 to 1")
+        for name, number in {"beta1": self.beta1, "beta2": self.beta2}.items():
+            if not 0 <= number < 1:
+                raise ConfigError(f"{_flag(name)} is {number}; give a number from 0 to below 1")
         not_negative = {"warmup_steps": self.warmup_steps or 0, "weight_decay": self.weight_decay}
         for name, number in {**not_negative, "seed": self.seed}.items():
-            if number < 0:
-                raise ConfigError(f"{_flag(name)} is {number}; it must not be negative")
+            if not 0 <= number < math.inf:
+                raise ConfigError(
+                    f"{_flag(name)} is {number}; it must be finite and not be negative"
+                )
         self._validate_engine()
 
     def _validate_engine(self) -> None:

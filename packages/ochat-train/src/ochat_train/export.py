@@ -6,36 +6,29 @@ What is in `openchat.json` is defined in `ochat_templates`; the checkpoint aroun
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from transformers import GenerationConfig
 
-from ochat_templates import Codec, ModelCard, convert_sentencepiece, load_codec
+from ochat_templates import Codec, FingerprintMismatchError, ModelCard, load_codec
 
 from .attention import attach_attention, packed
 from .checkpoint import read_state
-from .errors import OutputError
+from .errors import CheckpointError, OutputError
 from .files import refuse_occupied, whole_folder
 from .forward import embedding_table, model_logits
 from .layout import SequenceLayout
 from .model import load_weights, no_progress_bars
+from .tokenizer_files import require_same_tokens, write_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PreTrainedModel
 
-_TOKENIZER_FILES = (
-    "tokenizer.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-)
 _PROBE_TOKENS = 24
 # Relative to the largest logit: two attention kernels in float32, or rounding to 16 bits.
 _TOLERANCE = 1e-4
@@ -79,7 +72,7 @@ def write_model(
         model.config.save_pretrained(folder)
     finally:
         model.config.dtype, model.generation_config = trained_dtype, trained_generation
-    _write_tokenizer(folder, parts)
+    write_tokenizer(parts.tokenizer, folder, parts.codec, context_length=parts.card.context_length)
     parts.card.write(folder)
 
 
@@ -87,7 +80,7 @@ def export_checkpoint(checkpoint: Path, output: Path) -> Path:
     """Writes the model of a checkpoint to `output`, in the precision of its run.
 
     Raises:
-        CheckpointError: the folder is no complete checkpoint.
+        CheckpointError: the folder is no complete checkpoint, or has another tokenizer.
         ModelError: its weights are damaged.
         OutputError: `output` is not empty, or what was written reads back differently.
     """
@@ -95,7 +88,15 @@ def export_checkpoint(checkpoint: Path, output: Path) -> Path:
     refuse_occupied(output)
     source = checkpoint / "model"
     card = ModelCard.read(source)
-    parts = ModelParts(tokenizer=source, codec=load_codec(source, card.model_type), card=card)
+    codec = load_codec(source, card.model_type)
+    try:
+        card.fingerprint.require_equal(codec.fingerprint, what=str(source))
+    except FingerprintMismatchError as error:
+        raise CheckpointError(
+            f"the tokenizer in {source} is not the one that the run was trained with; copy the "
+            "tokenizer files of the run's --model there"
+        ) from error
+    parts = ModelParts(tokenizer=source, codec=codec, card=card)
     model = load_weights(source, "auto")
     attach_attention(model)
     dtype = torch.bfloat16 if state.settings.get("precision") == "bf16" else torch.float32
@@ -116,38 +117,14 @@ def write_verified(
         verify_model(model, beside, parts, dtype=dtype)
 
 
-def _write_tokenizer(folder: Path, parts: ModelParts) -> None:
-    """Copies the tokenizer's files; a SentencePiece model also becomes a `tokenizer.json`."""
-    sentencepiece = parts.tokenizer / "tokenizer.model"
-    if not sentencepiece.is_file():
-        for name in _TOKENIZER_FILES:
-            if (parts.tokenizer / name).is_file():
-                shutil.copyfile(parts.tokenizer / name, folder / name)
-        return
-    codec = parts.codec
-    shutil.copyfile(sentencepiece, folder / sentencepiece.name)
-    control = sorted(codec.control_ids, key=lambda token: codec.control_ids[token])
-    convert_sentencepiece(sentencepiece, control).save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": codec.template.bos,
-        "eos_token": codec.template.eot,
-        "pad_token": codec.template.eot,
-        "model_max_length": parts.card.context_length,
-        "clean_up_tokenization_spaces": False,
-    }
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(settings, indent=2) + "\n", encoding="utf-8"
-    )
-
-
 def verify_model(
     model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
 ) -> None:
     """Reloads a written folder as anybody would, and compares it with the model in memory.
 
     Raises:
-        OutputError: a tensor, the logits of a probe or the tokenizer differ.
+        OutputError: a tensor or the logits of a probe differ.
+        ModelError: the tokenizer differs.
     """
     reloaded = load_weights(folder, dtype)
     trained = model.state_dict()
@@ -160,10 +137,7 @@ def verify_model(
             f"{folder}: the reloaded model's logits differ by {difference:.2g} of their size; "
             "the export is not the trained model"
         )
-    for name in ("tokenizer.json", "tokenizer.model"):
-        if (folder / name).is_file():
-            written = load_codec(folder / name, parts.codec.template)
-            parts.codec.fingerprint.require_equal(written.fingerprint, what=str(folder / name))
+    require_same_tokens(folder, parts.codec)
 
 
 @torch.no_grad()

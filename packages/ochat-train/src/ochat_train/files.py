@@ -6,11 +6,24 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .errors import OutputError
+from safetensors import SafetensorError
+
+from .errors import OutputError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+
+# What the libraries raise when the disk refuses: torch.save turns it into a RuntimeError.
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
+
+
+def cannot_write(place: Path, error: Exception) -> OutputError:
+    """The error to raise for one of `WRITE_ERRORS`."""
+    return OutputError(
+        f"cannot write {place} ({first_line(error)}); look at the disk's free space and rights"
+    )
 
 
 def partial_folder(folder: Path) -> Path:
@@ -32,8 +45,8 @@ def whole_folder(folder: Path) -> Generator[Path]:
         start_partial(folder)
         yield beside
         finish_partial(folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error}") from error
+    except WRITE_ERRORS as error:
+        raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ochat_data import TokenDataset
 from ochat_templates import load_codec
 
-from .capacity import choose_capacity
+from .capacity import choose_capacity, longest_example
 from .checkpoint import latest_checkpoint
 from .errors import DataError
 from .files import refuse_occupied
 from .model import read_config, require_fit, require_weights
+from .tokenizer_files import rehearse_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,13 +74,14 @@ def check_inputs(config: TrainConfig) -> Inputs:
             f"the dataset {config.data} has no training examples; tokenize some conversations, "
             "or lower --eval-fraction"
         )
-    longest = max(int(split.lengths.max()) for split in (train, held_out) if len(split))
+    longest = longest_example(dataset)
     require_fit(
         model_config,
         vocab_size=dataset.vocab_size,
         longest=longest,
         from_scratch=config.from_scratch,
     )
+    rehearse_tokenizer(config.model, codec)
     positions = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     context = dataset.manifest.context_length
     return Inputs(
@@ -100,9 +103,22 @@ def check_output(output: Path, *, resume: bool) -> Path | None:
         The checkpoint to resume from, None to start at the beginning.
 
     Raises:
-        OutputError: the folder holds something and the run does not resume it.
+        OutputError: the folder holds something that the run does not continue.
     """
-    if resume and output.is_dir():
-        return latest_checkpoint(output / "checkpoints")
-    refuse_occupied(output, "add --resume to continue the run in it, or name another folder")
-    return None
+    if not resume:
+        refuse_occupied(output, "add --resume to continue the run in it, or name another folder")
+        return None
+    checkpoint = latest_checkpoint(output / "checkpoints")
+    # A run that was stopped before its first checkpoint has settings, and no model yet.
+    if checkpoint is None and ((output / "model").exists() or not _holds_run(output)):
+        refuse_occupied(output, "it has no checkpoint to resume from; name another folder")
+    return checkpoint
+
+
+def _holds_run(output: Path) -> bool:
+    """Whether `run.json` of the folder is one that a training run wrote."""
+    try:
+        settings = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and {"model", "data", "output"} <= settings.keys()

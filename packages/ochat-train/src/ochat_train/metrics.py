@@ -7,7 +7,10 @@ of every epoch; what the fields mean is said where the loop makes them.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
+
+from .files import cannot_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,22 +25,38 @@ class MetricsLog:
         self.path = path
 
     def write(self, *events: Mapping[str, object]) -> None:
-        """Appends events and hands them to the operating system."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
+        """Appends events and hands them to the operating system.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(event) + "\n" for event in events)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
 
     def cut_after(self, step: int) -> None:
         """Drops events of later steps, which a resumed run will write again.
 
-        A last line that the interrupted run left unfinished is dropped too.
+        A line that is damaged, such as a last one that the interrupted run left unfinished, is
+        dropped too, with all that follow.
         """
         if not self.path.exists():
             return
-        kept: list[str] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if not line.endswith("\n") or json.loads(line)["step"] > step:
+        kept: list[bytes] = []
+        for line in self.path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n") or _step(line) > step:
                 break
             kept.append(line)
         beside = self.path.with_name(f".{self.path.name}.partial")
-        beside.write_text("".join(kept), encoding="utf-8")
+        beside.write_bytes(b"".join(kept))
         beside.replace(self.path)
+
+
+def _step(line: bytes) -> float:
+    """The step of an event; infinity where the line holds none."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -73,7 +73,7 @@ def plan_figures(
     """
     from ochat_data import TokenDataset, pack_statistics, plan_batches
 
-    from .capacity import choose_capacity
+    from .capacity import choose_capacity, longest_example
 
     for flag, value in {"--world-size": world_size, "--epochs": epochs}.items():
         if value < 1:
@@ -84,7 +84,8 @@ def plan_figures(
     split = dataset.split("train")
     if not len(split):
         raise DataError(f"the dataset {data} has no training examples; tokenize some conversations")
-    capacity = choose_capacity(batch_tokens, int(split.lengths.max()))
+    longest = longest_example(dataset)
+    capacity = choose_capacity(batch_tokens, longest)
     plans = [
         plan_batches(split.lengths, capacity=capacity, world_size=world_size, seed=seed, epoch=e)
         for e in range(epochs)
@@ -93,7 +94,7 @@ def plan_figures(
     return {
         "examples": len(split),
         "tokens": totals.tokens,
-        "longest": int(split.lengths.max()),
+        "longest": longest,
         "supervised_share": totals.supervised_tokens / totals.tokens,
         "loss_weight": totals.loss_weight,
         "batch_tokens": capacity,
