@@ -75,6 +75,37 @@ def test_answers_of_different_weight_are_not_merged() -> None:
     assert result.repairs["answer of another weight removed"] == 1
 
 
+@pytest.mark.parametrize("weights", [(None, 1.0), (1.0, None), (0.5, 0.5)])
+def test_answers_that_count_equally_are_merged(weights: tuple[float | None, float | None]) -> None:
+    first, second = weights
+    messages = (
+        Message(role="user", content="q"),
+        Message(role="assistant", content="x", weight=first),
+        Message(role="assistant", content="y", weight=second),
+    )
+    result = clean_conversation(Conversation(messages=messages))
+    assert result.conversation is not None
+    answer = result.conversation.messages[1]
+    assert (answer.content, answer.loss_weight) == ("x\n\ny", 1.0 if first != 0.5 else 0.5)
+    assert result.repairs == {"same role twice": 1}
+
+
+@pytest.mark.parametrize("weights", [(None, 0.0), (0.0, None), (None, 0.5), (0.5, 0.0)])
+def test_the_text_of_a_question_is_never_dropped_nor_learnt_against_its_source(
+    weights: tuple[float | None, float | None],
+) -> None:
+    first, second = weights
+    messages = (
+        Message(role="user", content="q", weight=first),
+        Message(role="user", content="r", weight=second),
+        Message(role="assistant", content="x"),
+    )
+    result = clean_conversation(Conversation(messages=messages))
+    assert result.conversation is not None
+    question = result.conversation.messages[0]
+    assert (question.content, question.loss_weight) == ("q\n\nr", 0.0)
+
+
 def test_repairs_are_counted() -> None:
     result = clean_conversation(conversation("a:hi", "u:q", "u:r", "a:x\r\n", "u:s"))
     assert result.repairs == {

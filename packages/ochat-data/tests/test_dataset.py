@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -170,18 +171,68 @@ def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
         TokenDataset.open(folder)
 
 
-def test_a_damaged_or_missing_shard_is_refused(folder: Path) -> None:
-    dataset = TokenDataset.open(folder)
+def test_a_missing_shard_is_refused(folder: Path) -> None:
+    (folder / "train-00000.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"shard .*train-00000\.parquet is missing; copy"):
+        TokenDataset.open(folder).split("train")
+
+
+def test_a_shard_with_one_flipped_bit_is_refused(folder: Path) -> None:
     shard = folder / "train-00000.parquet"
-    shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(DatasetError, match=r"cannot read the shard .*train-00000"):
-        dataset.split("train")
-    shard.unlink()
-    with pytest.raises(DatasetError, match=r"cannot read the shard .*train-00000"):
-        dataset.split("train")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"train-00000\.parquet is damaged.*tokenize again"):
+        TokenDataset.open(folder).split("train")
 
 
 def test_a_shard_of_another_run_is_noticed(folder: Path) -> None:
     (folder / "eval-00000.parquet").replace(folder / "train-00000.parquet")
+    with pytest.raises(DatasetError, match="of another dataset"):
+        TokenDataset.open(folder).split("train")
+
+
+def adopt(folder: Path, content: pa.Table | bytes) -> None:
+    """Makes `content` the train shard, with a manifest that agrees to it."""
+    shard, manifest = folder / "train-00000.parquet", folder / "manifest.json"
+    if isinstance(content, bytes):
+        shard.write_bytes(content)
+    else:
+        pq.write_table(content, shard)
+    fields = json.loads(manifest.read_text())
+    digest = hashlib.sha256(shard.read_bytes()).hexdigest()
+    fields["splits"]["train"]["shards"] = {shard.name: digest}
+    manifest.write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize("stray", [-1, 100_000])
+def test_a_token_id_outside_the_vocabulary_is_refused(stray: int, folder: Path) -> None:
+    rows = pq.read_table(folder / "train-00000.parquet").to_pylist()
+    rows[-1]["input_ids"][0] = stray
+    adopt(folder, pa.Table.from_pylist(rows, schema=SCHEMA))
+    with pytest.raises(DatasetError, match=f"token id {stray}, .*outside .*tokenize again"):
+        TokenDataset.open(folder).split("train")
+
+
+def test_a_shard_with_columns_of_another_type_is_refused(folder: Path) -> None:
+    table = pq.read_table(folder / "train-00000.parquet")
+    place = table.schema.get_field_index("input_ids")
+    wide = table.column(place).cast(pa.list_(pa.int64()))
+    adopt(folder, table.set_column(place, "input_ids", wide))
+    with pytest.raises(DatasetError, match="has other columns than expected"):
+        TokenDataset.open(folder).split("train")
+    adopt(folder, table.drop_columns(["spans"]))
+    with pytest.raises(DatasetError, match="has other columns than expected"):
+        TokenDataset.open(folder).split("train")
+
+
+def test_a_shard_that_is_no_parquet_is_refused(folder: Path) -> None:
+    adopt(folder, b"text")
+    with pytest.raises(DatasetError, match=r"cannot read the shard .*train-00000"):
+        TokenDataset.open(folder).split("train")
+
+
+def test_a_shard_whose_rows_are_not_all_there_is_refused(folder: Path) -> None:
+    adopt(folder, pq.read_table(folder / "train-00000.parquet").slice(1))
     with pytest.raises(DatasetError, match="the manifest says"):
         TokenDataset.open(folder).split("train")

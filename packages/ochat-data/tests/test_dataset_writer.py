@@ -97,3 +97,12 @@ def test_the_same_input_gives_the_same_bytes(
         write_token_dataset(tmp_path / name, records, codec)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_folder_with_the_manifest_of_something_else_is_never_overwritten(
+    tmp_path: Path, talk: Callable[..., Record], codec: Codec
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "A web app", "icons": []}')
+    with pytest.raises(OutputError, match="is no token dataset; choose another name"):
+        write_token_dataset(tmp_path, [talk("Hi", "Hello")], codec, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

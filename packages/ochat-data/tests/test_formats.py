@@ -150,6 +150,11 @@ def test_our_own_records_keep_id_condition_weight_and_source() -> None:
             {"messages": [{"role": "assistant", "content": "x", "weight": -1}]},
             r"messages\[0\]: a loss weight must be",
         ),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "weight": 10**400}]},
+            r"messages\[0\]: the loss weight is too large",
+        ),
+        ({"messages": [{"role": "user", "content": "x"}], "model": "\ud800"}, "'model' has a lone"),
         ({"instruction": "x"}, "string under 'output', got nothing"),
         ({"instruction": "x", "output": "\ud800"}, "lone surrogate"),
     ],

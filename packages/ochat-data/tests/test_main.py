@@ -329,3 +329,26 @@ def test_real_outputs_become_the_tokens_of_the_real_tokenizer(
     train = opened.split("train")
     example = train.example(train.record_ids.index(first.id))
     assert example.ids.tolist() == codec.encode(first.conversation).ids
+
+
+@pytest.mark.parametrize("rejects", ["tokenizer.model", "records.jsonl", "set/rejects.jsonl"])
+def test_tokenize_refuses_rejects_over_its_own_files(
+    rejects: str, records: Path, tmp_path: Path, tokenizer_path: Path, command: Command
+) -> None:
+    tokenizer = tmp_path / "tokenizer.model"
+    tokenizer.write_bytes(tokenizer_path.read_bytes())
+    result = command(
+        *("tokenize", records, "--template", "openchat_v3.2", "--tokenizer", tokenizer),
+        *("--output", tmp_path / "set", "--rejects", tmp_path / rejects),
+    )
+    assert "give --rejects another file" in sentence(*result)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["records.jsonl", "tokenizer.model"]
+
+
+def test_pack_stats_refuses_an_absurd_number_of_ranks(tmp_path: Path, command: Command) -> None:
+    np.save(tmp_path / "lengths.npy", np.array([5, 7]))
+    result = command(
+        *("pack-stats", "--lengths", tmp_path / "lengths.npy", "--capacity", "10"),
+        *("--world-size", "100000000000"),
+    )
+    assert "world_size may be at most 1,000,000" in sentence(*result)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,3 +34,24 @@ def test_the_file_names_what_decides_the_tokens(
 def test_totals_add_up() -> None:
     one = Totals(examples=1, tokens=5, supervised_tokens=3, loss_weight=0.3)
     assert one.plus(one) == Totals(examples=2, tokens=10, supervised_tokens=6, loss_weight=0.6)
+
+
+def test_datasets_with_other_tokens_have_other_manifests(
+    tmp_path: Path, talk: Callable[..., Record], codec: Codec
+) -> None:
+    for name, question in (("a", "What is 7?"), ("b", "What is 8?")):
+        write_token_dataset(tmp_path / name, [talk(question, "Hello")], codec)
+    one, other = Manifest.read(tmp_path / "a"), Manifest.read(tmp_path / "b")
+    assert one.splits["train"].totals == other.splits["train"].totals
+    assert one != other
+
+
+def test_every_shard_is_listed_with_its_digest(
+    tmp_path: Path, talk: Callable[..., Record], codec: Codec
+) -> None:
+    write_token_dataset(tmp_path / "set", [talk("Hi", "Hello")], codec)
+    stored = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    content = (tmp_path / "set" / "train-00000.parquet").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert stored["splits"]["train"]["shards"] == {"train-00000.parquet": digest}
+    assert stored["splits"]["eval"]["shards"] == {}

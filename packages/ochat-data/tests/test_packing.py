@@ -106,3 +106,9 @@ def test_a_batch_that_does_not_exist_is_refused(step: int, rank: int) -> None:
     plan = plan_batches([1, 2], capacity=CAPACITY, world_size=2)
     with pytest.raises(PackingError, match="1 steps of 2 ranks"):
         plan.batch(step, rank)
+
+
+def test_an_absurd_number_of_ranks_is_refused() -> None:
+    with pytest.raises(PackingError, match="at most 1,000,000, got 100,000,000,000"):
+        plan_batches([5, 7], capacity=10, world_size=100_000_000_000)
+    assert plan_batches([5, 7], capacity=10, world_size=1_000_000).steps == 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -111,3 +112,9 @@ def test_any_bytes_are_items_or_an_input_error(
     except InputError:
         return
     assert all(item.raw_text() or item.line is None for item in items)
+
+
+def test_a_name_that_is_no_utf8_becomes_text_that_is(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"dump-\xff.jsonl")
+    path.write_bytes(b'{"a": 1}\n')
+    assert [item.source for item in read_items([str(path)])] == ["dump-\\xff.jsonl"]

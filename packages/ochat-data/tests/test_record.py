@@ -40,6 +40,18 @@ def test_a_foreign_id_is_replaced() -> None:
         ({"items": []}, "no messages"),
         ({"items": [{"role": "cat", "content": "Hi"}]}, r"items\[0\].*unknown role 'cat'"),
         ({"items": [{"role": "user", "content": "Hi"}], "model": 4}, "string under 'model'"),
+        (
+            {"items": [{"role": "user", "content": "Hi"}], "model": "\ud800"},
+            "'model' has a lone surrogate at character 0",
+        ),
+        (
+            {"id": "0" * 32, "items": [{"role": "user", "content": "Hi"}], "source": "a\udcff"},
+            "'source' has a lone surrogate at character 1",
+        ),
+        (
+            {"items": [{"role": "user", "content": "Hi", "weight": 10**400}]},
+            r"items\[0\].*too large",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(value: object, message: str) -> None:

@@ -63,3 +63,12 @@ def test_the_limit_is_a_share_of_what_was_read() -> None:
             log.check(1, 1.0)
         with pytest.raises(InputError, match="holds no records"):
             log.check(0, 1.0)
+
+
+def test_a_file_the_user_named_is_emptied_but_never_removed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text("old\n")
+    with RejectLog(path, named=True):
+        pass
+    assert path.read_bytes() == b""
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.jsonl"]

@@ -84,3 +84,29 @@ def test_an_output_that_cannot_be_written_is_named(source: Path, tmp_path: Path)
     blocked = source / "below-a-file" / "out.jsonl"
     with pytest.raises(OutputError, match="cannot write"):
         run_stage("test", [str(source)], str(blocked), identity, max_reject_rate=0.5)
+
+
+@pytest.mark.parametrize("rejects", ["in.jsonl", "out.jsonl", "link.jsonl", "out.jsonl/x"])
+def test_rejects_that_would_overwrite_a_file_of_the_run_are_refused(
+    rejects: str, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link.jsonl").hardlink_to(source)
+    before, output = source.read_bytes(), tmp_path / "out.jsonl"
+    with pytest.raises(OutputError, match="give --rejects another file"):
+        run_stage(
+            "test",
+            [str(source)],
+            str(output),
+            identity,
+            max_reject_rate=0.5,
+            rejects=str(tmp_path / rejects),
+        )
+    assert source.read_bytes() == before
+    assert not output.exists()
+
+
+def test_an_input_of_the_default_rejects_name_is_kept(source: Path, tmp_path: Path) -> None:
+    older = source.rename(tmp_path / "out.jsonl.rejects.jsonl")
+    with pytest.raises(OutputError, match="would overwrite the input"):
+        run_stage("test", [str(older)], str(tmp_path / "out.jsonl"), identity, max_reject_rate=0.5)
+    assert older.exists()

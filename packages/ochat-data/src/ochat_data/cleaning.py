@@ -78,7 +78,11 @@ def _with_plain_line_ends(message: Message, repairs: Counter[str]) -> Message:
 
 
 def _merge_turns(messages: list[Message], repairs: Counter[str]) -> list[Message]:
-    """One message a turn; of answers that count differently only the first is kept."""
+    """One message a turn; of answers that count differently only those like the first are kept.
+
+    A question is kept whole. If its parts count differently, the whole counts as the least of
+    them, so that nothing is learnt which its source did not mean to be.
+    """
     turns: list[Message] = []
     for _, run in groupby(messages, key=lambda message: message.role):
         group = list(run)
@@ -87,9 +91,14 @@ def _merge_turns(messages: list[Message], repairs: Counter[str]) -> list[Message
             continue
         repairs["same role twice"] += 1
         seen = [message for message in group if not is_blank(message.content)] or group[:1]
-        alike = [message for message in seen if message.weight == seen[0].weight]
-        if len(alike) < len(seen):
-            repairs["answer of another weight removed"] += 1
+        first = seen[0]
+        if first.role == "assistant":
+            alike = [message for message in seen if message.loss_weight == first.loss_weight]
+            if len(alike) < len(seen):
+                repairs["answer of another weight removed"] += 1
+        else:
+            alike = seen
+            first = min(seen, key=lambda message: message.loss_weight)
         content = "\n\n".join(message.content for message in alike)
-        turns.append(replace(seen[0], content=content))
+        turns.append(replace(first, content=content))
     return turns

@@ -8,6 +8,7 @@ Legend: a split lies in memory as one array of all its ids, and example `i` is
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .dataset_writer import SCHEMA
 from .errors import DatasetError
 from .manifest import SPLITS, Manifest
 
@@ -59,6 +61,13 @@ class TokenSplit:
         self._weights, _ = _flat_lists(columns, "spans", "weight", np.float32)
         self.lengths: NDArray[np.int64] = np.diff(self._offsets)
         self.loss_weights: NDArray[np.float64] = self._sum_loss_weights()
+
+    def id_outside(self, vocab_size: int) -> int | None:
+        """A token id outside `[0, vocab_size)`; None where there is none."""
+        if not self._ids.size:
+            return None
+        lowest, highest = int(self._ids.min()), int(self._ids.max())
+        return lowest if lowest < 0 else highest if highest >= vocab_size else None
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -122,13 +131,16 @@ class TokenDataset:
     def split(self, name: str) -> TokenSplit:
         """Reads `train` or `eval`; a split nobody asked for at tokenizing has no examples.
 
+        Every shard is compared with the digest that the manifest has of it.
+
         Raises:
-            DatasetError: There is no such split, or a shard is missing or corrupt.
+            DatasetError: There is no such split, or a shard is missing, damaged, another one than
+                the manifest names, or holds token ids outside the vocabulary.
         """
         if name not in SPLITS:
             raise DatasetError(f"no split {name!r}; the splits are {' and '.join(SPLITS)}")
         info = self.manifest.splits[name]
-        split = TokenSplit([self._read(shard) for shard in info.shards])
+        split = TokenSplit([self._read(shard, digest) for shard, digest in info.shards.items()])
         found = (len(split), int(split.lengths.sum()))
         expected = (info.totals.examples, info.totals.tokens)
         if found != expected:
@@ -136,13 +148,34 @@ class TokenDataset:
                 f"{self.folder}: the {name} shards hold {found[0]} examples with {found[1]} "
                 f"tokens, the manifest says {expected[0]} with {expected[1]}; tokenize again"
             )
+        stray = split.id_outside(self.vocab_size)
+        if stray is not None:
+            raise DatasetError(
+                f"{self.folder}: the {name} shards hold the token id {stray}, which is outside the "
+                f"manifest's vocabulary of {self.vocab_size}; tokenize again"
+            )
         return split
 
-    def _read(self, shard: str) -> pa.Table:
+    def _read(self, shard: str, digest: str) -> pa.Table:
         path = self.folder / shard
-        columns = ["id", "input_ids", "spans", "condition"]
+        remedy = "copy the dataset again, or tokenize again"
         try:
-            return pq.read_table(path, columns=columns)
+            # Read once: the same bytes are hashed and parsed.
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise DatasetError(f"the shard {path} is missing; {remedy}") from error
+        except OSError as error:
+            raise DatasetError(f"cannot read the shard {path}: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise DatasetError(
+                f"the shard {path} is damaged, or of another dataset: its SHA-256 is not the "
+                f"manifest's; {remedy}"
+            )
+        try:
+            file = pq.ParquetFile(pa.BufferReader(content))
+            if file.schema_arrow != SCHEMA:
+                raise DatasetError(f"the shard {path} has other columns than expected; {remedy}")
+            return file.read(columns=["id", "input_ids", "spans", "condition"])
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise DatasetError(f"cannot read the shard {path}: {reason}; tokenize again") from error

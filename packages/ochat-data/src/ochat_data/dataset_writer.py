@@ -5,6 +5,7 @@ Takes encoded examples as they come and knows nothing of templates or records.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from array import array
 from pathlib import Path
@@ -15,13 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import OutputError
-from .manifest import MANIFEST_NAME, SPLITS, SplitInfo, Totals
+from .errors import DatasetError, OutputError
+from .manifest import SPLITS, Manifest, SplitInfo, Totals
 
 if TYPE_CHECKING:
     from ochat_templates import Encoded
-
-    from .manifest import Manifest
 
 # Small enough to hold in memory, large enough to compress and to read fast.
 _EXAMPLES_PER_GROUP = 2_000
@@ -111,8 +110,12 @@ def require_free(output: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{output} is a file; choose another name for the dataset's folder")
     if not any(output.iterdir()):
         return
-    if not (output / MANIFEST_NAME).is_file():
-        raise OutputError(f"{output} holds files and is no token dataset; choose another name")
+    try:
+        Manifest.read(output)
+    except DatasetError as error:
+        raise OutputError(
+            f"{output} holds files and is no token dataset; choose another name, or remove it"
+        ) from error
     if not overwrite:
         raise OutputError(f"{output} already exists; choose another name, or give --overwrite")
 
@@ -123,7 +126,8 @@ class _SplitWriter:
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
         self._split = split
-        self._shards: list[str] = []
+        self._shard = ""
+        self._digests: dict[str, str] = {}
         self._writer: pq.ParquetWriter | None = None
         self._shard_tokens = 0
         self._group = _RowGroup()
@@ -139,12 +143,12 @@ class _SplitWriter:
     def close(self) -> SplitInfo:
         if len(self._group):
             self._flush()
-        self.abandon()
+        self._end_shard()
         totals = Totals()
         for condition in self._totals.values():
             totals = totals.plus(condition)
         return SplitInfo(
-            shards=tuple(self._shards),
+            shards=dict(self._digests),
             totals=totals,
             conditions=dict(sorted(self._totals.items())),
         )
@@ -154,12 +158,19 @@ class _SplitWriter:
             self._writer.close()
             self._writer = None
 
+    def _end_shard(self) -> None:
+        if self._writer is None:
+            return
+        self.abandon()
+        with (self._folder / self._shard).open("rb") as stream:
+            self._digests[self._shard] = hashlib.file_digest(stream, "sha256").hexdigest()
+
     def _flush(self) -> None:
         if self._writer is None or self._shard_tokens >= _TOKENS_PER_SHARD:
-            self.abandon()
-            name = f"{self._split}-{len(self._shards):05d}.parquet"
-            self._writer = pq.ParquetWriter(self._folder / name, SCHEMA, compression="zstd")
-            self._shards.append(name)
+            self._end_shard()
+            self._shard = f"{self._split}-{len(self._digests):05d}.parquet"
+            path = self._folder / self._shard
+            self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
             self._shard_tokens = 0
         table = self._group.to_table()
         self._shard_tokens += len(self._group.ids)

@@ -148,7 +148,10 @@ def _weight(turn: Mapping[str, object], where: str) -> float | None:
         return None
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise RecordError(f"{where}: expected a number under 'weight', got {kind_of(weight)}")
-    return float(weight)
+    try:
+        return float(weight)
+    except OverflowError as error:
+        raise RecordError(f"{where}: the loss weight is too large for a number") from error
 
 
 def _from_alpaca(fields: Mapping[str, object], source: str) -> Record:

@@ -1,7 +1,8 @@
 """Manifest: what a token dataset holds and how it was made, stored as its `manifest.json`.
 
-Describes only; the tokens lie in the Parquet shards beside it. It holds no time and no path, so
-the same input gives the same bytes.
+Describes only; the tokens lie in the Parquet shards beside it, whose digests it holds, so that two
+datasets with other tokens have other manifests. It holds no time and no path, so the same input
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -62,9 +63,15 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitInfo:
-    """One split: its shard files in order, its totals, and the totals of each condition."""
+    """One split.
 
-    shards: tuple[str, ...] = ()
+    Attributes:
+        shards: The SHA-256 of each shard file in hexadecimal by the file's name, in order.
+        totals: Sums over all examples.
+        conditions: The same of each condition.
+    """
+
+    shards: Mapping[str, str] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     conditions: Mapping[str, Totals] = field(default_factory=dict)
 
@@ -192,7 +199,7 @@ def _take(value: Mapping[str, object], key: str, kind: type[_T]) -> _T:
 def _split(value: Mapping[str, object]) -> SplitInfo:
     conditions = _take(value, "conditions", dict)
     return SplitInfo(
-        shards=tuple(_take(value, "shards", list)),
+        shards=dict(_take(value, "shards", dict)),
         totals=Totals(**_take(value, "totals", dict)),
         conditions={name: Totals(**totals) for name, totals in conditions.items()},
     )

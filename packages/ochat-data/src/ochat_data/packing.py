@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _DEALT_SHARE = 0.985
 # Attention's share of a sequence's time: tokens + 2e-5 * tokens^2, fitted to a 7B Llama.
 _QUADRATIC_COST = 2e-5
+# More ranks than any machine has; a plan keeps a few numbers for each.
+_MOST_RANKS = 1_000_000
 # How many waiting examples the best fit may choose from. More fills better, and mixes epochs less.
 _MIN_LOOK_AHEAD, _MAX_LOOK_AHEAD = 256, 4096
 
@@ -89,6 +91,11 @@ def plan_batches(
     if capacity < 1 or world_size < 1:
         raise PackingError(
             f"capacity and world_size must be at least 1, got {capacity} and {world_size}"
+        )
+    if world_size > _MOST_RANKS:
+        raise PackingError(
+            f"world_size may be at most {_MOST_RANKS:,}, got {world_size:,}; give the number of "
+            "processes that train"
         )
     if seed < 0 or epoch < 0:
         raise PackingError(f"seed and epoch must not be negative, got {seed} and {epoch}")

@@ -48,7 +48,7 @@ class RawItem:
     @property
     def source(self) -> str:
         """The file's name without its folder."""
-        return "stdin" if self.file == STDIN else Path(self.file).name
+        return "stdin" if self.file == STDIN else plain_name(self.file)
 
     def raw_text(self) -> str:
         """The item as text, for a person who looks for what is wrong with it."""
@@ -81,6 +81,11 @@ def require_readable(files: Sequence[str]) -> None:
         if file != STDIN and (Path(file).is_dir() or not Path(file).exists()):
             problem = "is a folder, not a file" if Path(file).is_dir() else "does not exist"
             raise InputError(f"{file} {problem}; check the path")
+
+
+def plain_name(file: str) -> str:
+    r"""A file's name without its folder; a byte that is no UTF-8 becomes text such as `\xff`."""
+    return Path(file).name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def file_digest(file: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -36,12 +36,22 @@ class Record:
     model: str = ""
     source: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuses text that no file could hold."""
+        _require_encodable(self.model, "model")
+        _require_encodable(self.source, "source")
+
     @classmethod
     def create(cls, conversation: Conversation, *, model: str = "", source: str = "") -> Record:
-        """Makes a record whose id is a digest of all it holds."""
+        """Makes a record whose id is a digest of all it holds.
+
+        Raises:
+            RecordError: Model or source hold a lone surrogate, which UTF-8 cannot carry.
+        """
+        record = cls(id="", conversation=conversation, model=model, source=source)
         content = [conversation.to_json(), model, source]
         digest = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16)
-        return cls(id=digest.hexdigest(), conversation=conversation, model=model, source=source)
+        return replace(record, id=digest.hexdigest())
 
     @classmethod
     def from_json(cls, value: object) -> Record:
@@ -92,6 +102,15 @@ def text_field(fields: Mapping[str, object], key: str, where: str = "") -> str:
     if not isinstance(value, str):
         raise RecordError(f"{where}expected a string under {key!r}, got {kind_of(value)}")
     return value
+
+
+def _require_encodable(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"{what!r} has a lone surrogate at character {error.start}; replace it (U+FFFD)"
+        ) from error
 
 
 def kind_of(value: object) -> str:

@@ -25,13 +25,19 @@ class RejectLog:
     """The rejects of one run; use as a context manager.
 
     They are written beside `path` and take its name when the context ends, however it ends, so
-    that a failed run can be looked into. Without rejects there is no file, and an older one is
-    removed.
+    that a failed run can be looked into. A run without rejects empties a file that the user named
+    and removes one of the default name, so that no older rejects are taken for its own.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Takes the file to write; None counts only."""
+    def __init__(self, path: Path | None, *, named: bool = False) -> None:
+        """Takes the file to write; None counts only.
+
+        Args:
+            path: The file.
+            named: The user named it, so it is never removed.
+        """
         self.path = path
+        self._named = named
         self.count = 0
         self.first = ""
         self._file: WholeFile | None = None
@@ -49,8 +55,11 @@ class RejectLog:
         """Gives the file its name."""
         if self._file is not None:
             self._file.commit()
-        elif error is None and self.path is not None and self.path.is_file():
-            self.path.unlink()
+        elif error is None and self.path is not None:
+            if self._named:
+                WholeFile(self.path).commit()
+            elif self.path.is_file():
+                self.path.unlink()
 
     def add(self, item: RawItem, stage: str, reason: str) -> None:
         """Sets one item aside."""

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import InputError, RecordError
+from .errors import InputError, OutputError, RecordError
 from .outputs import WholeFile
 from .progress import Progress
-from .reading import RawItem, read_items
+from .reading import STDIN, RawItem, read_items
 from .record import Record
 from .rejects import RejectLog
 
@@ -72,11 +72,11 @@ def run_stage(
 
     Raises:
         InputError: A file cannot be read, or no record is left.
-        OutputError: The output cannot be written.
+        OutputError: The output cannot be written, or the rejects would overwrite a file of the run.
         RejectRateError: Too many items are bad.
     """
     counts, progress = StageCounts(), Progress(stage)
-    with RejectLog(rejects_path(output, rejects)) as log, _record_output(output) as write:
+    with reject_log(output, rejects, files) as log, _record_output(output) as write:
         for item in read_items(files):
             counts.read += 1
             try:
@@ -109,16 +109,43 @@ def describe_counts(counts: StageCounts, rejects: Path | None) -> str:
     return " + ".join(parts)
 
 
-def rejects_path(output: str, given: str | None) -> Path | None:
-    """Where rejects go: the file given, else beside the output; None for standard output."""
-    if given is not None:
-        return Path(given)
-    return None if output == STDOUT else Path(f"{output.rstrip('/')}.rejects.jsonl")
+def reject_log(output: str, given: str | None, inputs: Sequence[str]) -> RejectLog:
+    """The log of a run: the file given, else one beside the output; none for standard output.
+
+    Raises:
+        OutputError: The log would overwrite an input or the output.
+    """
+    if given is None and output == STDOUT:
+        return RejectLog(None)
+    path = Path(f"{output.rstrip('/')}.rejects.jsonl" if given is None else given)
+    # A device or a pipe may serve as several things at once.
+    if not path.exists() or path.is_file():
+        for taken in inputs:
+            if taken != STDIN and _same_file(path, Path(taken)):
+                raise OutputError(
+                    f"the rejects would overwrite the input {taken}; give --rejects another file"
+                )
+        if output != STDOUT and _same_file(path, Path(output)):
+            raise OutputError(
+                f"{path} cannot hold both the output and the rejects; give --rejects another file"
+            )
+        if output != STDOUT and Path(output).resolve() in path.resolve().parents:
+            raise OutputError(
+                f"the rejects cannot lie within the output {output}; give --rejects another file"
+            )
+    return RejectLog(path, named=given is not None)
 
 
 def report(text: str) -> None:
     """Writes a line for people to standard error."""
     sys.stderr.write(f"{text}\n")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two names mean the same file, by whatever links."""
+    if one.resolve() == other.resolve():
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 @contextmanager

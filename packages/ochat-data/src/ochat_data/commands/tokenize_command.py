@@ -81,9 +81,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> None:
     """Runs the sub-command."""
     from ochat_data.manifest import SourceInfo
-    from ochat_data.reading import file_digest, require_readable
-    from ochat_data.rejects import RejectLog
-    from ochat_data.stages import rejects_path
+    from ochat_data.reading import file_digest, plain_name, require_readable
+    from ochat_data.stages import reject_log
     from ochat_data.tokenizing import TokenDatasetBuilder, TokenizeOptions
     from ochat_templates import load_codec
 
@@ -94,15 +93,15 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     require_readable(args.files)
+    log = reject_log(args.output, args.rejects, [*args.files, args.tokenizer])
     codec = load_codec(args.tokenizer, args.template)
-    log_path = rejects_path(args.output, args.rejects)
     builder = TokenDatasetBuilder(Path(args.output), codec, options, overwrite=args.overwrite)
-    with RejectLog(log_path) as log, builder:
+    with log, builder:
         read = _add_all(args.files, builder, log)
         log.check(read.total(), args.max_reject_rate)
         manifest = builder.finish(
             [
-                SourceInfo(name=Path(file).name, sha256=file_digest(file), records=read[file])
+                SourceInfo(name=plain_name(file), sha256=file_digest(file), records=read[file])
                 for file in dict.fromkeys(args.files)
             ]
         )

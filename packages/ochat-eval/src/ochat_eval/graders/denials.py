@@ -67,7 +67,7 @@ def affirmed(
     ordered = list(places)
     for place in ordered:
         gap = text[max(position, place.start - _LOOKBACK) : place.start]
-        *_, last = (0, *(match.start() for match in _CLAUSE_END.finditer(gap)))
+        last = max((match.start() for match in _CLAUSE_END.finditer(gap)), default=0)
         if last or _CLAUSE_END.match(gap):
             in_clause, denied = 0, False
         denied = _is_denied(gap[last:], also) or (denied and _JOINED.fullmatch(gap) is not None)
