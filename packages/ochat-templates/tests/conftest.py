@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ochat_templates import convert_sentencepiece
+from ochat_templates import Template, convert_sentencepiece
 from ochat_templates.testing import train_sentencepiece
 
 TEXTS = [
@@ -16,6 +18,12 @@ TEXTS = [
     "User: Assistant: GPT4 GPT3 Hello, how are you today?",
     "Words make sentences; sentences make a conversation, and every turn ends somewhere.",
 ] * 4
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """What the small tokenizers learn from."""
+    return TEXTS
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +39,25 @@ def tokenizers_file(sentencepiece_file: Path, tmp_path_factory: pytest.TempPathF
     file = tmp_path_factory.mktemp("tokenizers") / "tokenizer.json"
     convert_sentencepiece(sentencepiece_file, ("<s>", "<|end_of_turn|>")).save(str(file))
     return file
+
+
+@pytest.fixture(scope="session")
+def byte_level_tokenizer() -> Callable[[Template], Tokenizer]:
+    """Makes a small tokenizer of Llama 3's kind with a template's control tokens."""
+
+    def make(template: Template) -> Tokenizer:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=350, initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator(TEXTS, trainer)
+        tokenizer.add_special_tokens(list(template.control_tokens))
+        return tokenizer
+
+    return make
 
 
 @pytest.fixture(scope="session")

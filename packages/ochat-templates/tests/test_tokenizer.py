@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from ochat_templates import (
     Conversation,
     Message,
-    Template,
     TokenizerError,
     convert_sentencepiece,
     load_codec,
 )
+from ochat_templates.template_file import parse_template
 from ochat_templates.testing import train_sentencepiece
 
 ASKED = Conversation(messages=(Message(role="user", content="Hello"),))
@@ -135,7 +135,7 @@ def byte_level_file(folder: Path) -> Path:
     return file
 
 
-PLAIN = Template.from_text(
+PLAIN = parse_template(
     'schema = 1\nname = "bytes"\ncontext_length = 64\n[control]\neot = "<|end_of_turn|>"\n'
     '[roles]\nuser = "User:"\nassistant = "Assistant:"\n',
     where="bytes.toml",

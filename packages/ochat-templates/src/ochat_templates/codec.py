@@ -7,67 +7,162 @@ OpenChat's own training code (imoneoi/openchat, `ochat/config/conversation_templ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .conversation import Conversation, require_encodable
-from .errors import TokenizerError
-from .fingerprint import PROBES, Fingerprint, take_fingerprint
+from .conversation import Conversation, Message, require_encodable
+from .encoding import Encoded, Mark, Span
+from .errors import ConversationError, MissingControlTokenError
 from .registry import get_template
 from .streaming import StreamDecoder
-from .template import Template
 from .tokenizer import TextTokenizer, load_tokenizer
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A run of tokens `[start, end)` that shares one loss weight."""
+    from tokenizers import Tokenizer
 
-    start: int
-    end: int
-    weight: float
+    from .fingerprint import Fingerprint
+    from .special_strings import SpecialStrings
+    from .template import Piece, Template
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A conversation in the training form.
-
-    Attributes:
-        ids: Token ids, shape `(tokens,)`.
-        spans: Where the loss weight is not zero, sorted and disjoint. A weight belongs to the
-            token itself: it counts when that token is predicted from the ones before it.
-    """
-
-    ids: list[int]
-    spans: tuple[Span, ...]
-
-    def weights(self) -> list[float]:
-        """One unshifted loss weight an id, shape `(tokens,)`."""
-        weights = [0.0] * len(self.ids)
-        for span in self.spans:
-            weights[span.start : span.end] = [span.weight] * (span.end - span.start)
-        return weights
+# Free conditions come from requests: what is kept of them must stay bounded.
+_MOST_PREFIXES = 1024
 
 
 class Codec:
     """A template with a tokenizer: encodes conversations, decodes answers.
 
-    Make one with `load_codec`. It holds no state between calls and may be shared by threads.
+    Make one with `load_codec` or one of the `from_...` constructors. It may be shared by threads.
+
+    Attributes:
+        template: The chat format.
+        control_ids: Every token that text must never become, with its id: the template's and
+            the tokenizer's own.
     """
 
-    def __init__(self, template: Template, tokenizer: TextTokenizer) -> None:
-        """Checks that no text can become a control token.
+    def __init__(
+        self,
+        template: Template,
+        tokenizer: TextTokenizer,
+        *,
+        special_strings: SpecialStrings = "text",
+    ) -> None:
+        """Checks that the tokenizer can encode by the rule, and that no text can forge a token.
+
+        Args:
+            template: The chat format.
+            tokenizer: The text encoder.
+            special_strings: What happens when a message or a system text spells a control token:
+                `text` encodes it as text, `warn` also tells of it, `error` refuses it.
 
         Raises:
-            TokenizerError: The tokenizer turns the spelling of a control token into its id.
+            TokenizerError: The tokenizer breaks the rule; the text names the cause.
         """
+        from .probing import require_exact
+        from .special_strings import special_string_check
+
         self.template = template
         self._tokenizer = tokenizer
         self._prefixes: dict[tuple[str, str], list[int]] = {}
         self.control_ids: Mapping[str, int] = dict(tokenizer.control_ids)
-        _require_injection_safety(tokenizer, self.control_ids)
+        for token in template.control_tokens:
+            if token not in self.control_ids:
+                raise MissingControlTokenError(token, None)
+        self._check = special_string_check(special_strings, self.control_ids)
+        require_exact(template, tokenizer, self.token_bytes)
+        self._suffix = tokenizer.encode(template.turn_suffix)
+
+    @classmethod
+    def from_sentencepiece(
+        cls,
+        file: str | Path,
+        template: str | Template,
+        *,
+        special_strings: SpecialStrings = "text",
+    ) -> Codec:
+        """Reads a SentencePiece `.model`, as `load_codec` does."""
+        return load_codec(file, template, special_strings=special_strings)
+
+    @classmethod
+    def from_tokenizers(
+        cls,
+        tokenizer: str | Path | Tokenizer,
+        template: str | Template,
+        *,
+        special_strings: SpecialStrings = "text",
+    ) -> Codec:
+        """Takes a `tokenizers` file or object; the object is copied and never changed.
+
+        Raises:
+            UnknownTemplateError: No template has that name.
+            TokenizerError: It cannot be read, lacks a control token, or breaks the rule.
+        """
+        from pathlib import Path
+
+        if isinstance(tokenizer, str | Path):
+            return load_codec(tokenizer, template, special_strings=special_strings)
+        from .huggingface_tokenizer import HuggingFaceTokenizer
+
+        chosen = _template(template)
+        wrapped = HuggingFaceTokenizer.wrap(tokenizer, chosen.control_tokens)
+        return cls(chosen, wrapped, special_strings=special_strings)
+
+    @classmethod
+    def from_hf(
+        cls,
+        tokenizer: object,
+        template: str | Template,
+        *,
+        special_strings: SpecialStrings = "text",
+    ) -> Codec:
+        """Takes a Transformers tokenizer, if what it encodes by still follows the rule.
+
+        Args:
+            tokenizer: What `AutoTokenizer.from_pretrained` returned; it is copied, never changed.
+            template: A template, or the name or alias of one.
+            special_strings: As in the constructor.
+
+        Raises:
+            UnknownTemplateError: No template has that name.
+            TokenizerError: It lacks a control token or breaks the rule; the text names the cause
+                (Transformers 5 rebuilds Llama's tokenizers) and the remedy.
+        """
+        from .transformers_tokenizer import wrap_transformers
+
+        chosen = _template(template)
+        wrapped = wrap_transformers(tokenizer, chosen.control_tokens)
+        return cls(chosen, wrapped, special_strings=special_strings)
+
+    @classmethod
+    def from_callable(
+        cls,
+        encode: Callable[[str], Sequence[int]],
+        template: str | Template,
+        *,
+        control_ids: Mapping[str, int],
+        token_bytes: Sequence[bytes | None],
+        special_strings: SpecialStrings = "text",
+    ) -> Codec:
+        """Takes any text encoder.
+
+        Args:
+            encode: Text to ids; what it returns for a text must not depend on earlier calls.
+            template: A template, or the name or alias of one.
+            control_ids: Every token that text must never become; the template's among them.
+            token_bytes: The UTF-8 bytes of every id, by id; None for control tokens.
+            special_strings: As in the constructor.
+
+        Raises:
+            UnknownTemplateError: No template has that name.
+            TokenizerError: A control token is missing or wrong, or the encoder breaks the rule.
+        """
+        from .callable_tokenizer import CallableTokenizer
+
+        chosen = _template(template)
+        wrapped = CallableTokenizer(encode, control_ids, token_bytes)
+        return cls(chosen, wrapped, special_strings=special_strings)
 
     @property
     def bos_id(self) -> int | None:
@@ -81,46 +176,65 @@ class Codec:
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        """The ids at which generation ends."""
-        return (self.eot_id,)
+        """The ids at which generation ends, the end of a turn first."""
+        return tuple(self.control_ids[token] for token in self.template.stop)
 
     @cached_property
     def vocab_size(self) -> int:
         """Rows that an embedding table needs for every text and control id."""
-        return len(self._token_bytes)
+        return len(self.token_bytes)
+
+    @cached_property
+    def token_bytes(self) -> Sequence[bytes | None]:
+        """The UTF-8 bytes of every id, by id; None for control tokens, which have no text."""
+        return self._tokenizer.token_bytes()
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """What must be equal wherever these tokens are used; see `Fingerprint`."""
+        from .fingerprint import PROBES, take_fingerprint
+
         wanted = self.template.control_tokens
         return take_fingerprint(
             template=self.template.to_json(),
-            pieces=self._tokenizer.pieces,
+            token_bytes=self.token_bytes,
             control_ids={token: self.control_ids[token] for token in wanted},
             probes=[self.encode_text(text) for text in PROBES],
         )
-
-    @cached_property
-    def _token_bytes(self) -> Sequence[bytes | None]:
-        return self._tokenizer.token_bytes()
 
     def encode(self, conversation: Conversation) -> Encoded:
         """Encodes the training form: every turn closed by the end-of-turn token.
 
         Raises:
-            ConversationError: A role, the condition or the system text is not the template's.
+            ConversationError: A role, the condition or the system text is not the template's, or
+                a content spells a control token and the codec was told to refuse that.
         """
-        condition = self.template.resolve_condition(conversation.condition, training=True)
-        ids = self._opening(conversation.system, condition)
-        spans: list[Span] = []
-        for message in conversation.messages:
-            ids += self._prefix(message.role, condition)
-            start = len(ids)
-            ids += self._tokenizer.encode(message.content)
-            ids.append(self.eot_id)
-            if message.loss_weight:
-                spans.append(Span(start=start, end=len(ids), weight=message.loss_weight))
-        return Encoded(ids=ids, spans=tuple(spans))
+        contents = [message.content for message in conversation.messages]
+        return self._assemble(conversation, map(self._tokenizer.encode, contents))
+
+    def encode_batch(
+        self, conversations: Iterable[Conversation], threads: int = 1
+    ) -> list[Encoded]:
+        """Encodes many conversations as `encode` does.
+
+        Args:
+            conversations: What to encode; the result has their order.
+            threads: More than 1 lets the tokenizer library use its own threads: SentencePiece
+                that many, `tokenizers` as many as `RAYON_NUM_THREADS` says, a callable none.
+
+        Raises:
+            ConversationError: As `encode`; the text names the conversation by its index.
+        """
+        batch = list(conversations)
+        contents = [message.content for each in batch for message in each.messages]
+        ids = iter(self._tokenizer.encode_batch(contents, threads))
+        encoded: list[Encoded] = []
+        for index, conversation in enumerate(batch):
+            try:
+                encoded.append(self._assemble(conversation, ids))
+            except ConversationError as error:
+                raise type(error)(f"conversation {index}: {error}") from error
+        return encoded
 
     def prompt(self, conversation: Conversation) -> list[int]:
         """Encodes the inference form: the ids after which the assistant's next token comes.
@@ -128,22 +242,48 @@ class Codec:
         A trailing assistant message is continued; otherwise the assistant's prefix is appended.
 
         Raises:
-            ConversationError: A role, the condition or the system text is not the template's.
+            ConversationError: As `encode`.
         """
+        if self._check:
+            self._check(conversation)
         condition = self.template.resolve_condition(conversation.condition, training=False)
-        messages = conversation.messages
-        partial = ""
-        if messages and messages[-1].role == "assistant":
-            partial, messages = messages[-1].content, messages[:-1]
-        ids = self._opening(conversation.system, condition)
-        for message in messages:
-            ids += self._prefix(message.role, condition)
-            ids += self._tokenizer.encode(message.content)
-            ids.append(self.eot_id)
-        ids += self._prefix("assistant", condition)
-        if partial:
-            ids += self._tokenizer.encode(partial)
+        ids, _ = self._opening(conversation.system, condition)
+        self._extend_prompt(ids, conversation.messages, condition)
         return ids
+
+    def continue_from(
+        self, ids: Sequence[int], messages: Sequence[Message], condition: str = ""
+    ) -> list[int]:
+        """What to append to a prompt and its answer so that the next answer can come.
+
+        For an answer's ids as the model gave them, `ids + continue_from(ids, messages)` is the
+        next prompt, without tokenizing a word of the history again; the cost depends on the new
+        messages alone.
+
+        Args:
+            ids: A prompt followed by the answer's ids, with or without the end-of-turn token.
+            messages: The new messages; a trailing assistant message is continued, as in `prompt`.
+            condition: The conversation's condition, as in `prompt`.
+
+        Returns:
+            Only the new ids; `ids` is left as it is.
+
+        Raises:
+            ConversationError: As `encode`.
+        """
+        if self._check:
+            self._check(Conversation(messages=tuple(messages)))
+        resolved = self.template.resolve_condition(condition, training=False)
+        end = [self.eot_id, *self._suffix]
+        # A stopped answer ends with the end of turn, and lacks the suffix, which nobody generates.
+        closed = next(n for n in range(len(end), -1, -1) if list(ids[len(ids) - n :]) == end[:n])
+        added = end[closed:]
+        self._extend_prompt(added, messages, resolved)
+        return added
+
+    def count(self, conversation: Conversation, *, prompt: bool = False) -> int:
+        """How many ids `encode`, or `prompt`, gives; errors as theirs."""
+        return len(self.prompt(conversation) if prompt else self.encode(conversation).ids)
 
     def encode_text(self, text: str) -> list[int]:
         """Encodes text alone; never yields a control id.
@@ -155,54 +295,131 @@ class Codec:
         return self._tokenizer.encode(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Decodes the ids of an answer; control tokens have no text."""
+        """Decodes the ids of an answer; control tokens have no text.
+
+        `decode(encode_text(text)) == text` wherever the tokenizer keeps text as it is and the
+        template strips the space that the tokenizer puts in front. SentencePiece writes U+2581
+        for a space, so that a typed U+2581 comes back as a space.
+        """
         decoder = self.stream_decoder()
         return decoder.push(ids) + decoder.finish()
 
     def stream_decoder(self) -> StreamDecoder:
         """A new decoder for the ids of one answer as they arrive."""
         strip = self.template.strip_leading_space
-        return StreamDecoder(self._token_bytes, strip_leading_space=strip)
+        return StreamDecoder(self.token_bytes, strip_leading_space=strip)
 
-    def _opening(self, system: str, condition: str) -> list[int]:
-        ids: list[int] = [] if self.bos_id is None else [self.bos_id]
-        for text in self.template.opening_texts(system, condition):
-            ids += self._tokenizer.encode(text)
+    def explain(self, encoded: Encoded, *, color: bool = False) -> str:
+        """One line a token: position, id, text, loss weight and origin.
+
+        Args:
+            encoded: What this codec's `encode` returned.
+            color: Whether to colour trained and control tokens by ANSI codes.
+        """
+        from .explain import explain_tokens
+
+        return explain_tokens(encoded, self.token_bytes, self.control_ids, color=color)
+
+    def _assemble(self, conversation: Conversation, contents: Iterable[Sequence[int]]) -> Encoded:
+        """Puts the frame around the encoded contents, of which it takes one a message."""
+        if self._check:
+            self._check(conversation)
+        template = self.template
+        condition = template.resolve_condition(conversation.condition, training=True)
+        ids, marks = self._opening(conversation.system, condition)
+        eot, suffix = self.eot_id, self._suffix
+        spans: list[Span] = []
+        for index, (message, content) in enumerate(
+            zip(conversation.messages, contents, strict=False)
+        ):
+            marks.append(("prefix", len(ids), index))
+            ids += self._prefix(message.role, condition)
+            start = len(ids)
+            marks.append(("content", start, index))
+            ids += content
+            marks.append(("eot", len(ids), index))
+            ids.append(eot)
+            weight = message.weight
+            if weight is None:
+                weight = template.default_weight(message.role)
+            if weight:
+                spans.append(Span(start=start, end=len(ids), weight=weight))
+            if suffix:
+                marks.append(("suffix", len(ids), index))
+                ids += suffix
+        return Encoded(ids=ids, spans=tuple(spans), marks=tuple(marks))
+
+    def _extend_prompt(self, ids: list[int], messages: Sequence[Message], condition: str) -> None:
+        partial = ""
+        if messages and messages[-1].role == "assistant":
+            partial, messages = messages[-1].content, messages[:-1]
+        for message in messages:
+            ids += self._prefix(message.role, condition)
+            ids += self._tokenizer.encode(message.content)
             ids.append(self.eot_id)
-        return ids
+            ids += self._suffix
+        ids += self._prefix("assistant", condition)
+        if partial:
+            ids += self._tokenizer.encode(partial)
+
+    def _opening(self, system: str, condition: str) -> tuple[list[int], list[Mark]]:
+        ids: list[int] = []
+        marks: list[Mark] = []
+        if self.bos_id is not None:
+            marks.append(("bos", 0, None))
+            ids.append(self.bos_id)
+        for kind, prefix, text in self.template.opening_turns(system, condition):
+            marks.append(("prefix", len(ids), None))
+            for piece in prefix:
+                ids += self._piece_ids(piece)
+            marks.append((kind, len(ids), None))
+            ids += self._tokenizer.encode(text)
+            marks.append(("eot", len(ids), None))
+            ids.append(self.eot_id)
+            marks.append(("suffix", len(ids), None))
+            ids += self._suffix
+        return ids, marks
 
     def _prefix(self, role: str, condition: str) -> list[int]:
         key = (role, condition)
-        if key not in self._prefixes:
-            prefix = self._tokenizer.encode(self.template.role_prefix(role, condition))
-            if len(self._prefixes) >= 1024:  # free conditions come from requests: keep it bounded
-                self._prefixes.clear()
-            self._prefixes[key] = prefix
-            return prefix
-        return self._prefixes[key]
+        known = self._prefixes.get(key)
+        if known is not None:
+            return known
+        pieces = self.template.role_prefix(role, condition)
+        prefix = [token_id for piece in pieces for token_id in self._piece_ids(piece)]
+        if len(self._prefixes) >= _MOST_PREFIXES:
+            self._prefixes.clear()
+        self._prefixes[key] = prefix
+        return prefix
+
+    def _piece_ids(self, piece: Piece) -> list[int]:
+        if piece.is_control:
+            return [self.control_ids[piece.text]]
+        return self._tokenizer.encode(piece.text)
 
 
-def load_codec(tokenizer: str | Path, template: str | Template) -> Codec:
+def load_codec(
+    tokenizer: str | Path,
+    template: str | Template,
+    *,
+    special_strings: SpecialStrings = "text",
+) -> Codec:
     """Joins a template with a tokenizer file or folder.
 
     Args:
         tokenizer: A SentencePiece `.model`, a `tokenizer.json`, or a folder that holds one.
-        template: A template, or the name or alias of a shipped one.
+        template: A template, the name or alias of one, or the path of a template file.
+        special_strings: What happens when a message or a system text spells a control token:
+            `text` encodes it as text, `warn` also tells of it, `error` refuses it.
 
     Raises:
         UnknownTemplateError: No template has that name.
         TokenizerError: The tokenizer cannot be read, or cannot encode by the rule.
     """
-    chosen = get_template(template) if isinstance(template, str) else template
-    return Codec(chosen, load_tokenizer(tokenizer, chosen.control_tokens))
+    chosen = _template(template)
+    loaded = load_tokenizer(tokenizer, chosen.control_tokens)
+    return Codec(chosen, loaded, special_strings=special_strings)
 
 
-def _require_injection_safety(tokenizer: TextTokenizer, control_ids: Mapping[str, int]) -> None:
-    forbidden = set(control_ids.values())
-    for token in control_ids:
-        for text in (token, f" {token}", f"a{token}b"):
-            if forbidden.intersection(tokenizer.encode(text)):
-                raise TokenizerError(
-                    f"the tokenizer turns the text {text!r} into a control token, so a user could "
-                    "forge one; declare it as a special added token, not as a user-defined piece"
-                )
+def _template(template: str | Template) -> Template:
+    return get_template(template) if isinstance(template, str) else template

@@ -3,8 +3,9 @@
 TemplatesError
 ├── ConversationError          a conversation is not what was expected
 │   ├── RoleError              a message's role is unknown to the template
-│   └── ConditionError         a condition is not one the template allows
-├── TemplateFileError          a template's TOML is not what the schema asks for
+│   ├── ConditionError         a condition is not one the template allows
+│   └── SpecialStringError     a content spells a control token, and the codec was told to refuse it
+├── TemplateFileError          a template's TOML or plugin is not what the schema asks for
 ├── UnknownTemplateError       no template has that name
 ├── TokenizerError             a tokenizer cannot encode by the rule
 │   └── MissingControlTokenError   it lacks a control token of the template
@@ -14,7 +15,10 @@ TemplatesError
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TemplatesError(Exception):
@@ -33,6 +37,14 @@ class ConditionError(ConversationError):
     """A condition is not one the template allows."""
 
 
+class SpecialStringError(ConversationError):
+    """A content spells a control token; raised only by a codec with `special_strings="error"`."""
+
+
+class SpecialStringWarning(UserWarning):
+    """A content spells a control token; told by a codec with `special_strings="warn"`."""
+
+
 class TemplateFileError(TemplatesError):
     """A template's TOML does not follow the schema."""
 
@@ -48,13 +60,18 @@ class TokenizerError(TemplatesError):
 class MissingControlTokenError(TokenizerError):
     """A vocabulary lacks a control token of the template; the text gives the command to add it."""
 
-    def __init__(self, token: str, where: Path) -> None:
-        """Takes the token and the tokenizer file or folder."""
-        folder = where if where.is_dir() else where.parent
-        super().__init__(
-            f"the tokenizer in {where} has no control token {token!r}; add it to the model with: "
-            f"ochat-train add-tokens --model {folder} --tokens '{token}' --output NEW_FOLDER"
-        )
+    def __init__(self, token: str, where: Path | None) -> None:
+        """Takes the token and the tokenizer file or folder, None for a tokenizer in memory."""
+        if where is None:
+            remedy = "add it with add_special_tokens before the codec is made"
+        else:
+            folder = where if where.is_dir() else where.parent
+            remedy = (
+                "add it to the model with: ochat-train add-tokens "
+                f"--model {folder} --tokens '{token}' --output NEW_FOLDER"
+            )
+        origin = "" if where is None else f" in {where}"
+        super().__init__(f"the tokenizer{origin} has no control token {token!r}; {remedy}")
 
 
 class FingerprintMismatchError(TemplatesError):

@@ -6,15 +6,13 @@ bytes, so that a SentencePiece model and its exact conversion to `tokenizers` sh
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import FingerprintMismatchError
 
 # Raised when the encoding rule itself changes, so that older data sets are recognised.
-ALGORITHM = 1
+ALGORITHM = 2
 
 # Texts on which drifted tokenizers are known to differ: leading and repeated spaces, indentation,
 # line breaks, digits, scripts, emoji of several code points, byte fallback, spelt control tokens.
@@ -96,16 +94,22 @@ class Fingerprint:
 def take_fingerprint(
     *,
     template: Mapping[str, object],
-    pieces: Sequence[str],
+    token_bytes: Sequence[bytes | None],
     control_ids: Mapping[str, int],
     probes: Sequence[Sequence[int]],
 ) -> Fingerprint:
     """Makes the fingerprint of a codec; `probes` are the ids of `PROBES` in order."""
-    ordered = [piece for piece in pieces if piece not in control_ids]
+    import hashlib
+    import json
+
+    vocabulary = hashlib.sha256()
+    for token_id, text in enumerate(token_bytes):
+        if text is not None:
+            vocabulary.update(b"%d %d " % (token_id, len(text)) + text)
     state = {
         "algorithm": ALGORITHM,
         "template": template,
-        "pieces": hashlib.sha256("\n".join(ordered).encode()).hexdigest(),
+        "vocabulary": vocabulary.hexdigest(),
         "control": sorted(control_ids.items()),
         "probes": [list(ids) for ids in probes],
     }

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from .errors import MissingControlTokenError, TokenizerError
+from .tokenizer import UNKNOWN_TEXT
 
 
 class HuggingFaceTokenizer:
@@ -26,16 +26,21 @@ class HuggingFaceTokenizer:
         added = specification["added_tokens"]
         self._special = {entry["content"]: entry["id"] for entry in added if entry["special"]}
         self._special |= control_ids
+        removed = frozenset(self._special)
+        self._byte_level = _is_byte_level(specification)
+        self._unknown: int | None = None
+        unknown = specification["model"].get("unk_token")
+        if not self._byte_level and unknown not in control_ids:
+            # Text that the vocabulary lacks may well become it, as in SentencePiece.
+            self._special.pop(unknown, None)
+            self._unknown = tokenizer.token_to_id(unknown) if unknown else None
         self._plain_added = {
-            entry["id"]: entry["content"]
-            for entry in added
-            if entry["content"] not in self._special
+            entry["id"]: entry["content"] for entry in added if entry["content"] not in removed
         }
         specification["added_tokens"] = [
-            entry for entry in added if entry["content"] not in self._special
+            entry for entry in added if entry["content"] not in removed
         ]
         specification |= {"post_processor": None, "truncation": None, "padding": None}
-        self._byte_level = _is_byte_level(specification)
         self._text = Tokenizer.from_str(json.dumps(specification))
 
     @classmethod
@@ -51,19 +56,25 @@ class HuggingFaceTokenizer:
             raise TokenizerError(
                 f"{file} is not a tokenizers file ({error}); copy it again from the base model"
             ) from error
+        return cls.wrap(tokenizer, control_tokens, file)
+
+    @classmethod
+    def wrap(
+        cls, tokenizer: Tokenizer, control_tokens: Sequence[str], origin: Path | None = None
+    ) -> HuggingFaceTokenizer:
+        """Takes an opened tokenizer, which is copied; `origin` is its file, for errors.
+
+        Raises:
+            MissingControlTokenError: It lacks one of the control tokens.
+            TokenizerError: Its decoder is of a kind whose bytes are not known.
+        """
         ids: dict[str, int] = {}
         for token in control_tokens:
             token_id = tokenizer.token_to_id(token)
             if token_id is None:
-                raise MissingControlTokenError(token, file)
+                raise MissingControlTokenError(token, origin)
             ids[token] = token_id
         return cls(tokenizer, ids)
-
-    @cached_property
-    def pieces(self) -> Sequence[str]:
-        """The vocabulary by id, added tokens left out."""
-        vocabulary = self._text.get_vocab(with_added_tokens=False)
-        return sorted(vocabulary, key=vocabulary.__getitem__)
 
     @property
     def control_ids(self) -> Mapping[str, int]:
@@ -73,6 +84,13 @@ class HuggingFaceTokenizer:
     def encode(self, text: str) -> list[int]:
         """Encodes text alone."""
         return self._text.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[list[int]]:
+        """Encodes each text alone; above one thread, in the library's own pool."""
+        if threads <= 1:
+            return [self.encode(text) for text in texts]
+        batch = self._text.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in batch]
 
     def token_bytes(self) -> Sequence[bytes | None]:
         """The bytes of every id, by the file's own scheme (byte level, or SentencePiece's)."""
@@ -87,6 +105,8 @@ class HuggingFaceTokenizer:
                 table[piece_id] = scheme(piece)
         for piece_id, content in self._plain_added.items():
             table[piece_id] = content.encode()
+        if self._unknown is not None:
+            table[self._unknown] = UNKNOWN_TEXT
         return table
 
 
@@ -106,8 +126,6 @@ def _is_byte_level(specification: Mapping[str, object]) -> bool:
 def _sentencepiece_bytes(piece: str) -> bytes:
     if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
         return bytes([int(piece[3:5], 16)])
-    if piece == "<unk>":
-        return " \u2047 ".encode()
     return piece.replace("\u2581", " ").encode()
 
 

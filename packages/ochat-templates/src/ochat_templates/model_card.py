@@ -5,7 +5,6 @@ Written by the trainer, read by the server and the evaluation. The weights are n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +39,8 @@ class ModelCard:
         Raises:
             ModelCardError: The file is missing, is no JSON, or lacks a field.
         """
+        import json
+
         file = Path(folder) / FILE_NAME
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
@@ -68,6 +69,8 @@ class ModelCard:
 
     def write(self, folder: str | Path) -> Path:
         """Writes the card into a model folder and returns its path."""
+        import json
+
         file = Path(folder) / FILE_NAME
         data = {
             "schema_version": SCHEMA_VERSION,

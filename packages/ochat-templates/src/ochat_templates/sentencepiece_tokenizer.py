@@ -6,7 +6,6 @@ Knows nothing of `tokenizers` files; `conversion` turns one into the other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
@@ -39,12 +38,17 @@ class SentencePieceTokenizer:
                 one of the control tokens.
         """
         processor = open_processor(file)
-        return cls(processor, _control_ids(processor, file, control_tokens, declared))
+        return cls(processor, _control_ids(processor, file.parent, control_tokens, declared))
 
-    @cached_property
-    def pieces(self) -> Sequence[str]:
-        """The model's pieces by id."""
-        return [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+    @classmethod
+    def wrap(
+        cls,
+        processor: sentencepiece.SentencePieceProcessor,
+        control_tokens: Sequence[str],
+        declared: Mapping[str, int],
+    ) -> SentencePieceTokenizer:
+        """Takes an opened model with the ids of its added tokens; errors as `load`."""
+        return cls(processor, _control_ids(processor, None, control_tokens, declared))
 
     @property
     def control_ids(self) -> Mapping[str, int]:
@@ -61,18 +65,26 @@ class SentencePieceTokenizer:
         """Encodes text alone, with the model's own dummy prefix."""
         return self._processor.encode(text)
 
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[list[int]]:
+        """Encodes each text alone, in SentencePiece's own threads."""
+        if threads <= 1:
+            return [self._processor.encode(text) for text in texts]
+        return self._processor.encode(list(texts), num_threads=threads)
+
     def token_bytes(self) -> Sequence[bytes | None]:
         """The bytes of every id; an unknown piece is written as U+2047, as SentencePiece does."""
-        table: list[bytes | None] = [self._bytes(i) for i in range(len(self.pieces))]
+        size = self._processor.get_piece_size()
+        controls = frozenset(self._control_ids.values())
+        table = [None if i in controls else self._bytes(i) for i in range(size)]
         highest = max(self._control_ids.values(), default=-1)
         table += [None] * (highest + 1 - len(table))
         return table
 
     def _bytes(self, piece_id: int) -> bytes | None:
         processor = self._processor
-        piece = self.pieces[piece_id]
-        if processor.is_control(piece_id) or piece_id in self._control_ids.values():
+        if processor.is_control(piece_id):
             return None
+        piece = processor.id_to_piece(piece_id)
         if processor.is_byte(piece_id):
             return bytes([int(piece[3:-1], 16)])
         if processor.is_unknown(piece_id):
@@ -96,7 +108,7 @@ def open_processor(file: Path) -> sentencepiece.SentencePieceProcessor:
 
 def _control_ids(
     processor: sentencepiece.SentencePieceProcessor,
-    file: Path,
+    origin: Path | None,
     control_tokens: Sequence[str],
     declared: Mapping[str, int] | None,
 ) -> dict[str, int]:
@@ -111,13 +123,13 @@ def _control_ids(
         elif declared is None:
             ids[token], following = following, following + 1
         else:
-            raise MissingControlTokenError(token, file.parent)
-    _require_free_ids(processor, file, ids)
+            raise MissingControlTokenError(token, origin)
+    _require_free_ids(processor, origin, ids)
     return ids
 
 
 def _require_free_ids(
-    processor: sentencepiece.SentencePieceProcessor, file: Path, ids: Mapping[str, int]
+    processor: sentencepiece.SentencePieceProcessor, origin: Path | None, ids: Mapping[str, int]
 ) -> None:
     """Refuses declared ids that are no ids, or that text or another token already has."""
     size = processor.get_piece_size()
@@ -125,12 +137,13 @@ def _require_free_ids(
         if not isinstance(token_id, int) or not 0 <= token_id < _MOST_IDS:
             problem = "which is no id"
         elif token_id < size and processor.id_to_piece(token_id) != token:
-            problem = f"which is the piece {processor.id_to_piece(token_id)!r} of {file.name}"
+            problem = f"which is the piece {processor.id_to_piece(token_id)!r}"
         elif list(ids.values()).count(token_id) > 1:
             problem = "as another control token has"
         else:
             continue
         raise TokenizerError(
-            f"{file.parent} gives the control token {token!r} the id {token_id!r}, {problem}; "
+            f"{origin or 'the tokenizer'} gives the control token {token!r} the id {token_id!r}, "
+            f"{problem}; "
             "copy tokenizer.json and added_tokens.json again from the base model"
         )

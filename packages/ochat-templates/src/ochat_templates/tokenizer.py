@@ -6,25 +6,23 @@ the id of a control token, whatever the text spells.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import TokenizerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SENTENCEPIECE_FILE = "tokenizer.model"
 TOKENIZERS_FILE = "tokenizer.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
+# What SentencePiece writes for a character that its vocabulary lacks.
+UNKNOWN_TEXT = " \u2047 ".encode()
 
 
 class TextTokenizer(Protocol):
     """Text to ids and back, with a separate table for control tokens."""
-
-    @property
-    def pieces(self) -> Sequence[str]:
-        """The vocabulary without added tokens, by id."""
-        ...
 
     @property
     def control_ids(self) -> Mapping[str, int]:
@@ -33,6 +31,10 @@ class TextTokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Encodes text alone; control tokens that it spells are ordinary text."""
+        ...
+
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[list[int]]:
+        """Encodes each text alone, in that many threads where the library has its own."""
         ...
 
     def token_bytes(self) -> Sequence[bytes | None]:
@@ -50,6 +52,8 @@ def load_tokenizer(path: str | Path, control_tokens: Sequence[str]) -> TextToken
     Raises:
         TokenizerError: Nothing readable is there, or a declared vocabulary lacks a control token.
     """
+    from pathlib import Path
+
     place = Path(path)
     if not place.exists():
         raise TokenizerError(
@@ -77,6 +81,8 @@ def _load_folder(folder: Path, control_tokens: Sequence[str]) -> TextTokenizer:
 
 def _declared_ids(folder: Path) -> Mapping[str, int] | None:
     """Ids that the folder's Hugging Face files give to tokens; None where it has no such file."""
+    import json
+
     declared: dict[str, int] = {}
     found = False
     for name in (TOKENIZERS_FILE, ADDED_TOKENS_FILE):
