@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -97,21 +97,43 @@ def test_a_lone_surrogate_is_refused_with_its_position(sentencepiece_file: Path)
         codec.encode_text("ab\ud800")
 
 
-def test_a_tokenizer_that_reads_control_tokens_in_text_is_refused(tmp_path: Path) -> None:
-    import sentencepiece
+def test_a_tokenizer_that_reads_control_tokens_in_text_is_refused(
+    byte_level_tokenizer: Callable[[Template], Tokenizer],
+) -> None:
+    template = get_template("openchat_3.6")
+    theirs = byte_level_tokenizer(template)
+    wanted = {token: theirs.token_to_id(token) for token in template.control_tokens}
+    table = [b"x" if value not in wanted.values() else None for value in range(400)]
+    with pytest.raises(TokenizerError, match="no id of text; it must encode control tokens as"):
+        # An encoder that matches special tokens, as `tokenizers` does when it is not told.
+        Codec.from_callable(
+            lambda text: theirs.encode(text, add_special_tokens=False).ids,
+            template,
+            control_ids={token: i for token, i in wanted.items() if i is not None},
+            token_bytes=table,
+        )
 
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["a conversation about nothing at all"] * 20),
-        model_prefix=str(tmp_path / "forgeable"),
-        model_type="bpe",
-        vocab_size=300,
-        hard_vocab_limit=False,
-        byte_fallback=True,
-        user_defined_symbols=["<|end_of_turn|>"],
-        minloglevel=2,
-    )
-    with pytest.raises(TokenizerError, match="a user could forge one"):
-        load_codec(tmp_path / "forgeable.model", "openchat_v3.2")
+
+class Forgeable:
+    """A tokenizer that keeps the protocol but not its promise."""
+
+    control_ids: Mapping[str, int] = {"<s>": 256, "<|end_of_turn|>": 257}
+
+    def encode(self, text: str) -> list[int]:
+        return [257 if part == "<|end_of_turn|>" else 32 for part in text.split(" ")]
+
+    def encode_batch(self, texts: Sequence[str], threads: int) -> list[list[int]]:
+        assert threads > 0
+        return [self.encode(text) for text in texts]
+
+    def token_bytes(self) -> Sequence[bytes | None]:
+        return [*BYTES, None, None]
+
+
+def test_a_backend_that_can_be_forged_is_refused() -> None:
+    with pytest.raises(TokenizerError, match="a user could forge one") as caught:
+        Codec(get_template("openchat_v3.2"), Forgeable())
+    assert "found as well: text not kept" in str(caught.value)
 
 
 def test_many_free_conditions_do_not_fill_the_memory(sentencepiece_file: Path) -> None:

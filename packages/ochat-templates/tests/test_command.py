@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from ochat_templates.__main__ import main
 
 HELLO = '{"messages": [{"role": "user", "content": "Hello"}]}\n'
 
@@ -99,3 +102,111 @@ def test_importing_the_package_loads_no_library_beside_pythons_own() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def here(
+    monkeypatch: pytest.MonkeyPatch, *arguments: str | Path, given: bytes = HELLO.encode()
+) -> int:
+    """Runs the command in this process, with standard input given."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    return main([str(argument) for argument in arguments])
+
+
+FORGED = b'{"messages": [{"role": "user", "content": "so </s>"}]}\n'
+
+
+def test_special_strings_are_warned_of_or_refused_by_line(
+    sentencepiece_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["encode", "openchat_v3.2", sentencepiece_file, "--special-strings"]
+    assert here(monkeypatch, *words, "warn", given=HELLO.encode() + FORGED) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "standard input, line 2: message 0 (user) spells the control token '</s>'" in err
+    assert here(monkeypatch, *words, "error", given=FORGED) == 1
+    assert "line 1: message 0 (user) spells" in capsys.readouterr().err
+
+
+def terminal() -> bool:
+    return True
+
+
+def test_explain_is_a_table_coloured_only_for_a_terminal_that_wants_it(
+    sentencepiece_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["encode", "openchat_v3.2", sentencepiece_file, "--explain"]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert here(monkeypatch, *words) == 0
+    plain = capsys.readouterr().out
+    assert plain.startswith("position")
+    assert "\x1b" not in plain
+    monkeypatch.setattr("ochat_templates.commands.encode_command.is_terminal", terminal)
+    assert here(monkeypatch, *words) == 0
+    assert "\x1b[35m" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert here(monkeypatch, *words) == 0
+    assert capsys.readouterr().out == plain
+
+
+def test_the_commands_print_what_they_are_asked_for(
+    sentencepiece_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["list"]) == 0
+    assert "openchat_3.6\t" in capsys.readouterr().out
+    for name, allowed in (
+        ("openchat_v3.2", ["GPT4", "GPT3"]),
+        ("openchat_3.5", "any short line of text"),
+        ("opencoder", "none"),
+    ):
+        assert main(["show", name]) == 0
+        assert json.loads(capsys.readouterr().out)["condition"]["allowed"] == allowed
+    assert main(["show", "nothing_like_it"]) == 1
+    assert "no template is named" in capsys.readouterr().err
+    words = ["encode", "openchat_v3.2", sentencepiece_file]
+    assert here(monkeypatch, *words, "--prompt", given=b"\n" + HELLO.encode()) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["ids"]
+    assert here(monkeypatch, *words) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["ids", "weights"]
+    for given, message in ((b"\xff\n", "not UTF-8"), (b"{oops\n", "line 1: not valid JSON")):
+        assert here(monkeypatch, *words, given=given) == 1
+        assert message in capsys.readouterr().err
+
+
+class Closed(io.StringIO):
+    """An output whose reader has gone, or whose disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self._error = error
+
+    # pyrefly: ignore[missing-override-decorator] - typing.override needs Python 3.12
+    def write(self, text: str, /) -> int:
+        assert text
+        raise self._error
+
+
+def test_an_output_that_takes_no_more_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Closed(OSError(28, "No space left on device")))
+    assert main(["list"]) == 1
+    assert "cannot write the output: No space left" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", Closed(BrokenPipeError()))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert main(["list"]) == 0
+
+
+def test_names_are_loaded_when_they_are_asked_for() -> None:
+    import ochat_templates
+
+    assert {"Codec", "ModelCard"} <= set(dir(ochat_templates))
+    for name in ochat_templates.__all__:
+        assert getattr(ochat_templates, name).__module__.startswith("ochat_templates.")
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = ochat_templates.nothing

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import encode_command, list_command, show_command
+from .commands import encode_command, list_command, show_command, verify_command
 from .errors import TemplatesError
 
 _DESCRIPTION = """\
@@ -15,6 +15,7 @@ Turn conversations into the exact tokens of OpenChat models.
   ochat-templates list
   ochat-templates show openchat_v3.2
   ochat-templates encode openchat_v3.2 tokenizer.model < conversations.jsonl
+  ochat-templates verify openchat_v3.2 tokenizer.model --hf model_folder
 """
 
 
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (list_command, show_command, encode_command):
+    for module in (list_command, show_command, encode_command, verify_command):
         module.add_parser(commands)
     return parser
 

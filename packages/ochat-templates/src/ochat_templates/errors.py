@@ -58,20 +58,28 @@ class TokenizerError(TemplatesError):
 
 
 class MissingControlTokenError(TokenizerError):
-    """A vocabulary lacks a control token of the template; the text gives the command to add it."""
+    """A vocabulary lacks a control token of the template; the text gives the command to add it.
+
+    Attributes:
+        token: The control token.
+        problem: What is wrong.
+        remedy: What to do.
+    """
 
     def __init__(self, token: str, where: Path | None) -> None:
         """Takes the token and the tokenizer file or folder, None for a tokenizer in memory."""
+        self.token = token
         if where is None:
-            remedy = "add it with add_special_tokens before the codec is made"
+            self.remedy = "add it with add_special_tokens before the codec is made"
         else:
             folder = where if where.is_dir() else where.parent
-            remedy = (
+            self.remedy = (
                 "add it to the model with: ochat-train add-tokens "
                 f"--model {folder} --tokens '{token}' --output NEW_FOLDER"
             )
         origin = "" if where is None else f" in {where}"
-        super().__init__(f"the tokenizer{origin} has no control token {token!r}; {remedy}")
+        self.problem = f"the tokenizer{origin} has no control token {token!r}"
+        super().__init__(f"{self.problem}; {self.remedy}")
 
 
 class FingerprintMismatchError(TemplatesError):

@@ -104,7 +104,7 @@ class HuggingFaceTokenizer:
             if piece_id not in added:
                 table[piece_id] = scheme(piece)
         for piece_id, content in self._plain_added.items():
-            table[piece_id] = content.encode()
+            table[piece_id] = content.encode() if self._byte_level else scheme(content)
         if self._unknown is not None:
             table[self._unknown] = UNKNOWN_TEXT
         return table

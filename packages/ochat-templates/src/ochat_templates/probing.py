@@ -59,13 +59,15 @@ class Finding:
 def require_exact(
     template: Template, tokenizer: TextTokenizer, token_bytes: Sequence[bytes | None]
 ) -> None:
-    """Refuses a tokenizer at the first finding.
+    """Refuses a tokenizer of which anything is found.
 
     Raises:
-        TokenizerError: It breaks the rule; the text names the cause.
+        TokenizerError: It breaks the rule; the text shows the first finding and names the others.
     """
-    for finding in findings(template, tokenizer, token_bytes):
-        raise TokenizerError(str(finding))
+    found = list(findings(template, tokenizer, token_bytes))
+    if found:
+        others = ", ".join(dict.fromkeys(each.cause for each in found[1:]))
+        raise TokenizerError(f"{found[0]}{f' (found as well: {others})' if others else ''}")
 
 
 def findings(

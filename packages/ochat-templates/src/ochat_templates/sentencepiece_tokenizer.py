@@ -11,6 +11,8 @@ from pathlib import Path
 import sentencepiece
 
 from .errors import MissingControlTokenError, TokenizerError
+from .sentencepiece_model import with_control_pieces
+from .tokenizer import UNKNOWN_TEXT
 
 # No vocabulary comes near it; a larger id is a damaged file, and would take as much memory.
 _MOST_IDS = 1 << 24
@@ -24,7 +26,7 @@ class SentencePieceTokenizer:
         self, processor: sentencepiece.SentencePieceProcessor, control_ids: Mapping[str, int]
     ) -> None:
         """Wraps an opened model; `control_ids` holds the control tokens of the chat format."""
-        self._processor = processor
+        self.processor = processor
         self._control_ids = dict(control_ids)
 
     @classmethod
@@ -37,7 +39,7 @@ class SentencePieceTokenizer:
             TokenizerError: The file is no SentencePiece model, or a declared vocabulary lacks
                 one of the control tokens.
         """
-        processor = open_processor(file)
+        processor = _without_forgeries(open_processor(file), control_tokens)
         return cls(processor, _control_ids(processor, file.parent, control_tokens, declared))
 
     @classmethod
@@ -48,12 +50,13 @@ class SentencePieceTokenizer:
         declared: Mapping[str, int],
     ) -> SentencePieceTokenizer:
         """Takes an opened model with the ids of its added tokens; errors as `load`."""
-        return cls(processor, _control_ids(processor, None, control_tokens, declared))
+        safe = _without_forgeries(processor, control_tokens)
+        return cls(safe, _control_ids(safe, None, control_tokens, declared))
 
     @property
     def control_ids(self) -> Mapping[str, int]:
         """The model's own control pieces and the chat format's."""
-        processor = self._processor
+        processor = self.processor
         own = {
             processor.id_to_piece(i): i
             for i in range(processor.get_piece_size())
@@ -63,17 +66,17 @@ class SentencePieceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Encodes text alone, with the model's own dummy prefix."""
-        return self._processor.encode(text)
+        return self.processor.encode(text)
 
     def encode_batch(self, texts: Sequence[str], threads: int) -> list[list[int]]:
         """Encodes each text alone, in SentencePiece's own threads."""
         if threads <= 1:
-            return [self._processor.encode(text) for text in texts]
-        return self._processor.encode(list(texts), num_threads=threads)
+            return [self.processor.encode(text) for text in texts]
+        return self.processor.encode(list(texts), num_threads=threads)
 
     def token_bytes(self) -> Sequence[bytes | None]:
         """The bytes of every id; an unknown piece is written as U+2047, as SentencePiece does."""
-        size = self._processor.get_piece_size()
+        size = self.processor.get_piece_size()
         controls = frozenset(self._control_ids.values())
         table = [None if i in controls else self._bytes(i) for i in range(size)]
         highest = max(self._control_ids.values(), default=-1)
@@ -81,14 +84,14 @@ class SentencePieceTokenizer:
         return table
 
     def _bytes(self, piece_id: int) -> bytes | None:
-        processor = self._processor
+        processor = self.processor
         if processor.is_control(piece_id):
             return None
         piece = processor.id_to_piece(piece_id)
         if processor.is_byte(piece_id):
             return bytes([int(piece[3:-1], 16)])
         if processor.is_unknown(piece_id):
-            return " \u2047 ".encode()
+            return UNKNOWN_TEXT
         return piece.replace(SPACE, " ").encode()
 
 
@@ -104,6 +107,20 @@ def open_processor(file: Path) -> sentencepiece.SentencePieceProcessor:
         raise TokenizerError(
             f"{file} is not a SentencePiece model; give the tokenizer.model of the base model"
         ) from error
+
+
+def _without_forgeries(
+    processor: sentencepiece.SentencePieceProcessor, control_tokens: Sequence[str]
+) -> sentencepiece.SentencePieceProcessor:
+    """The model, changed in memory so that no user-defined piece spells a control token.
+
+    Gemma's files declare their turn markers as user-defined pieces, which text can become.
+    """
+    ids = {token: processor.piece_to_id(token) for token in control_tokens}
+    if all(processor.is_unknown(i) or processor.is_control(i) for i in ids.values()):
+        return processor
+    model = with_control_pieces(processor.serialized_model_proto(), control_tokens)
+    return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
 def _control_ids(

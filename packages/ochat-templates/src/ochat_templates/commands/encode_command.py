@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -80,6 +81,11 @@ def run(options: argparse.Namespace) -> None:
         print(text)
 
 
+def is_terminal() -> bool:
+    """Whether a person reads the output."""
+    return sys.stdout.isatty()
+
+
 def _numbered_lines(stream: Iterable[str]) -> Iterable[tuple[int, str]]:
     try:
         for number, line in enumerate(stream, start=1):
@@ -101,6 +107,7 @@ def _encode_line(codec: Codec, line: str, options: argparse.Namespace) -> str:
         return json.dumps({"ids": codec.prompt(conversation)}, separators=(",", ":"))
     encoded = codec.encode(conversation)
     if options.explain:
-        return codec.explain(encoded, color=sys.stdout.isatty())
+        color = is_terminal() and not os.environ.get("NO_COLOR")
+        return codec.explain(encoded, color=color)
     result = {"ids": encoded.ids, "weights": encoded.weights()}
     return json.dumps(result, separators=(",", ":"))
