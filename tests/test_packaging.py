@@ -113,3 +113,39 @@ def test_the_server_brings_nothing_of_the_trainer(wheels: dict[str, Path]) -> No
 
 def test_data_brings_no_torch(wheels: dict[str, Path]) -> None:
     assert not closure(wheels["data"]) & {"torch", "transformers", "ochat-serve"}
+
+
+STRANGER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ochat_templates import Conversation, Message, load_codec, __file__ as origin
+assert sys.argv[1] in origin, origin
+hello = Message(role="user", content="Hello")
+answer, question = Message(role="assistant", content="Hi"), "How are you today?"
+chat = (hello, answer, Message(role="user", content=question))
+for template in ("openchat_v3.2", "openchat_v3.1"):
+    codec = load_codec(sys.argv[2], template)
+    for messages in ((hello,), chat):
+        print(*codec.prompt(Conversation(messages=messages, condition="GPT4")))
+"""
+# Of OpenChat's README.
+PUBLISHED = """\
+1 402 7982 29946 4911 29901 15043 32000 402 7982 29946 4007 22137 29901
+1 402 7982 29946 4911 29901 15043 32000 402 7982 29946 4007 22137 29901 6324 32000 402 7982 29946 \
+4911 29901 1128 526 366 9826 29973 32000 402 7982 29946 4007 22137 29901
+1 4007 22137 338 402 7982 29946 32000 4911 29901 15043 32000 4007 22137 29901
+1 4007 22137 338 402 7982 29946 32000 4911 29901 15043 32000 4007 22137 29901 6324 32000 4911 \
+29901 1128 526 366 9826 29973 32000 4007 22137 29901
+"""
+
+
+def test_a_strangers_program_with_only_the_wheel_gives_the_published_ids(
+    wheels: dict[str, Path],
+) -> None:
+    data = os.environ.get("OCHAT_TEST_DATA")
+    if not data:
+        pytest.skip("OCHAT_TEST_DATA is not set: no real tokenizers here")
+    model = Path(data) / "llama2_tokenizer.model"
+    command = [sys.executable, "-I", "-c", STRANGER, str(wheels["templates"]), str(model)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == PUBLISHED

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ochat_templates import Template, convert_sentencepiece
-from ochat_templates.testing import train_sentencepiece
+from ochat_templates.testing import train_sentencepiece, write_trap_model
 
 TEXTS = [
     "What is the capital of France? The capital of France is Paris.",
@@ -18,6 +19,11 @@ TEXTS = [
     "User: Assistant: GPT4 GPT3 Hello, how are you today?",
     "Words make sentences; sentences make a conversation, and every turn ends somewhere.",
 ] * 4
+# GPT-4's way to cut words, as Llama 3 has it.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +88,35 @@ def llama2_tokenizer(
     file = tmp_path_factory.mktemp("llama2") / "tokenizer.json"
     convert_sentencepiece(model, ("<s>", "<|end_of_turn|>")).save(str(file))
     return file
+
+
+@pytest.fixture(scope="session")
+def byte_level_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Template], Path]:
+    """Tokenizers of Llama 3's kind with merges of English and code, one a template."""
+    folder = tmp_path_factory.mktemp("byte_level")
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=3000, initial_alphabet=alphabet, show_progress=False)
+    trained.train_from_iterator(topics.values(), trainer)
+
+    def make(template: Template) -> Path:
+        file = folder / f"{template.name}.json"
+        tokenizer = Tokenizer.from_str(trained.to_str())
+        tokenizer.add_special_tokens(list(template.control_tokens))
+        tokenizer.save(str(file))
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SentencePiece model with pieces of several spaces, as the released ones have them."""
+    return write_trap_model(tmp_path_factory.mktemp("trap") / "tokenizer.model")

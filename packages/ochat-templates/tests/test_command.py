@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import shlex
 import subprocess
 import sys
@@ -210,3 +211,13 @@ def test_names_are_loaded_when_they_are_asked_for() -> None:
         assert getattr(ochat_templates, name).__module__.startswith("ochat_templates.")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = ochat_templates.nothing
+
+
+def test_the_module_runs_as_the_command_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ochat-templates", "list"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ochat_templates", run_name="__main__")
+    assert stop.value.code == 0
+    assert "openchat_3.5" in capsys.readouterr().out

@@ -21,6 +21,11 @@ def test_the_openchat_form_comes_back_as_it_was() -> None:
     assert Conversation.from_json(record).to_json() == record
 
 
+def test_absent_fields_are_not_written() -> None:
+    record = {"items": [{"role": "user", "content": "Hi"}]}
+    assert Conversation.from_json(record).to_json() == record
+
+
 def test_a_leading_system_message_becomes_the_system_text() -> None:
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     conversation = Conversation.from_json({"messages": messages})

@@ -35,7 +35,7 @@ TEXT = st.one_of(
 )
 LABELS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), max_size=30)
 relaxed = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -66,6 +66,20 @@ def test_pieces_are_inserted_and_demoted_and_nothing_else_changes(
     assert 260 not in processor.encode("<turn>")
 
 
+def test_pieces_of_any_length_go_behind_the_last_one(
+    sentencepiece_file: Path, tmp_path: Path
+) -> None:
+    data = sentencepiece_file.read_bytes()
+    pieces = read_model(data).pieces
+    # Lengths from 128 bytes on take two bytes in the file.
+    added = [ModelPiece(text="=" * length, score=-1e9) for length in (2, 100, 130)]
+    file = tmp_path / "longer.model"
+    file.write_bytes(with_pieces_inserted(data, len(pieces), added))
+    assert read_model(file.read_bytes()).pieces == (*pieces, *added)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(file))
+    assert processor.id_to_piece(processor.get_piece_size() - 1) == "=" * 130
+
+
 DAMAGED = {
     "cut off": b"\x0a\x05ab",
     "endless number": b"\xff" * 12,

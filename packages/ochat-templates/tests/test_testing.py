@@ -85,7 +85,7 @@ def forged(self: Codec, conversation: Conversation) -> Encoded:
     return Encoded(ids=ids, spans=encoded.spans, marks=encoded.marks)
 
 
-def test_the_checker_finds_what_is_wrong(test_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checker_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(message: str, codec: Codec) -> None:
         with pytest.raises(AssertionError, match=message):
             check_codec(codec, cases=20)
@@ -102,10 +102,19 @@ def test_the_checker_finds_what_is_wrong(test_data: Path, monkeypatch: pytest.Mo
     fails("the weights do not cover exactly", codec)
     monkeypatch.setattr(Codec, "encode", forged)
     fails("text became a control id", codec)
-    llama = load_codec(test_data / "llama2_tokenizer.model", "openchat_v3.2")
-    for wrong, message in ((unweighted, "the weights are"), (forged, "the ids are")):
-        monkeypatch.setattr(Codec, "encode", wrong)
-        assert message in next(iter(broken_goldens(llama)))
+
+
+def test_the_checker_holds_golden_cases_against_a_known_vocabulary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package = pytest.importorskip("mistral_common")
+    model = Path(package.__file__).parent / "data" / "tokenizer.model.v1"
+    codec = load_codec(model, "openchat_v3.2_mistral")
+    check_codec(codec)
+    broken = {"the prompt is": ("prompt", broken_prompt), "the ids are": ("encode", forged)}
+    for message, (name, wrong) in (broken | {"the weights are": ("encode", unweighted)}).items():
+        monkeypatch.setattr(Codec, name, wrong)
+        assert message in next(iter(broken_goldens(codec)))
         monkeypatch.undo()
 
 

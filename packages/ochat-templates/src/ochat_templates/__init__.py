@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import (
         ConditionError,
         ConversationError,
+        ExportError,
         FingerprintMismatchError,
         MissingControlTokenError,
         ModelCardError,
@@ -44,6 +45,7 @@ _MODULES = {
     "Conversation": "conversation",
     "ConversationError": "errors",
     "Encoded": "encoding",
+    "ExportError": "errors",
     "Fingerprint": "fingerprint",
     "FingerprintMismatchError": "errors",
     "Message": "conversation",
@@ -75,6 +77,7 @@ __all__ = [
     "Conversation",
     "ConversationError",
     "Encoded",
+    "ExportError",
     "Fingerprint",
     "FingerprintMismatchError",
     "Message",

@@ -6,7 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import encode_command, list_command, show_command, verify_command
+from .commands import (
+    encode_command,
+    export_command,
+    list_command,
+    show_command,
+    verify_command,
+)
 from .errors import TemplatesError
 
 _DESCRIPTION = """\
@@ -16,6 +22,7 @@ Turn conversations into the exact tokens of OpenChat models.
   ochat-templates show openchat_v3.2
   ochat-templates encode openchat_v3.2 tokenizer.model < conversations.jsonl
   ochat-templates verify openchat_v3.2 tokenizer.model --hf model_folder
+  ochat-templates export tokenizer openchat_v3.2 tokenizer.model --output model_folder
 """
 
 
@@ -45,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (list_command, show_command, encode_command, verify_command):
+    for module in (list_command, show_command, encode_command, verify_command, export_command):
         module.add_parser(commands)
     return parser
 

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .conversation import Conversation, Message, require_encodable
-from .encoding import Encoded, Mark, Span
+from .encoding import Encoded, Span
 from .errors import ConversationError, MissingControlTokenError
+from .frame import Frame
 from .registry import get_template
 from .streaming import StreamDecoder
 from .tokenizer import TextTokenizer, load_tokenizer
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 
     from .fingerprint import Fingerprint
     from .special_strings import SpecialStrings
-    from .template import Piece, Template
-
-# Free conditions come from requests: what is kept of them must stay bounded.
-_MOST_PREFIXES = 1024
+    from .template import Template
 
 
 class Codec:
@@ -65,14 +63,13 @@ class Codec:
 
         self.template = template
         self._tokenizer = tokenizer
-        self._prefixes: dict[tuple[str, str], list[int]] = {}
         self.control_ids: Mapping[str, int] = dict(tokenizer.control_ids)
         for token in template.control_tokens:
             if token not in self.control_ids:
                 raise MissingControlTokenError(token, None)
         self._check = special_string_check(special_strings, self.control_ids)
         require_exact(template, tokenizer, self.token_bytes)
-        self._suffix = tokenizer.encode(template.turn_suffix)
+        self._frame = Frame(template, tokenizer)
 
     @classmethod
     def from_sentencepiece(
@@ -247,7 +244,7 @@ class Codec:
         if self._check:
             self._check(conversation)
         condition = self.template.resolve_condition(conversation.condition, training=False)
-        ids, _ = self._opening(conversation.system, condition)
+        ids, _ = self._frame.opening(conversation.system, condition)
         self._extend_prompt(ids, conversation.messages, condition)
         return ids
 
@@ -274,7 +271,7 @@ class Codec:
         if self._check:
             self._check(Conversation(messages=tuple(messages)))
         resolved = self.template.resolve_condition(condition, training=False)
-        end = [self.eot_id, *self._suffix]
+        end = [self.eot_id, *self._frame.suffix]
         # A stopped answer ends with the end of turn, and lacks the suffix, which nobody generates.
         closed = next(n for n in range(len(end), -1, -1) if list(ids[len(ids) - n :]) == end[:n])
         added = end[closed:]
@@ -326,14 +323,14 @@ class Codec:
             self._check(conversation)
         template = self.template
         condition = template.resolve_condition(conversation.condition, training=True)
-        ids, marks = self._opening(conversation.system, condition)
-        eot, suffix = self.eot_id, self._suffix
+        ids, marks = self._frame.opening(conversation.system, condition)
+        eot, suffix = self.eot_id, self._frame.suffix
         spans: list[Span] = []
         for index, (message, content) in enumerate(
             zip(conversation.messages, contents, strict=False)
         ):
             marks.append(("prefix", len(ids), index))
-            ids += self._prefix(message.role, condition)
+            ids += self._frame.prefix(message.role, condition)
             start = len(ids)
             marks.append(("content", start, index))
             ids += content
@@ -354,48 +351,13 @@ class Codec:
         if messages and messages[-1].role == "assistant":
             partial, messages = messages[-1].content, messages[:-1]
         for message in messages:
-            ids += self._prefix(message.role, condition)
+            ids += self._frame.prefix(message.role, condition)
             ids += self._tokenizer.encode(message.content)
             ids.append(self.eot_id)
-            ids += self._suffix
-        ids += self._prefix("assistant", condition)
+            ids += self._frame.suffix
+        ids += self._frame.prefix("assistant", condition)
         if partial:
             ids += self._tokenizer.encode(partial)
-
-    def _opening(self, system: str, condition: str) -> tuple[list[int], list[Mark]]:
-        ids: list[int] = []
-        marks: list[Mark] = []
-        if self.bos_id is not None:
-            marks.append(("bos", 0, None))
-            ids.append(self.bos_id)
-        for kind, prefix, text in self.template.opening_turns(system, condition):
-            marks.append(("prefix", len(ids), None))
-            for piece in prefix:
-                ids += self._piece_ids(piece)
-            marks.append((kind, len(ids), None))
-            ids += self._tokenizer.encode(text)
-            marks.append(("eot", len(ids), None))
-            ids.append(self.eot_id)
-            marks.append(("suffix", len(ids), None))
-            ids += self._suffix
-        return ids, marks
-
-    def _prefix(self, role: str, condition: str) -> list[int]:
-        key = (role, condition)
-        known = self._prefixes.get(key)
-        if known is not None:
-            return known
-        pieces = self.template.role_prefix(role, condition)
-        prefix = [token_id for piece in pieces for token_id in self._piece_ids(piece)]
-        if len(self._prefixes) >= _MOST_PREFIXES:
-            self._prefixes.clear()
-        self._prefixes[key] = prefix
-        return prefix
-
-    def _piece_ids(self, piece: Piece) -> list[int]:
-        if piece.is_control:
-            return [self.control_ids[piece.text]]
-        return self._tokenizer.encode(piece.text)
 
 
 def load_codec(

@@ -136,9 +136,10 @@ def _require_equal(
 ) -> None:
     from .fingerprint import PROBES
     from .huggingface_tokenizer import HuggingFaceTokenizer
+    from .probing import KEPT_TEXTS
 
     converted = HuggingFaceTokenizer.wrap(tokenizer, control_tokens)
-    for text in (*PROBES, *_texts_of(model)):
+    for text in (*KEPT_TEXTS, *PROBES, *_texts_of(model)):
         theirs, ours = processor.encode(text), converted.encode(text)
         if theirs != ours:
             raise TokenizerError(

@@ -10,7 +10,8 @@ TemplatesError
 ├── TokenizerError             a tokenizer cannot encode by the rule
 │   └── MissingControlTokenError   it lacks a control token of the template
 ├── FingerprintMismatchError   two tokenizations of the same text differ
-└── ModelCardError             openchat.json is missing or not readable
+├── ModelCardError             openchat.json is missing or not readable
+└── ExportError                a template cannot be exported for a tokenizer
 """
 
 from __future__ import annotations
@@ -88,3 +89,7 @@ class FingerprintMismatchError(TemplatesError):
 
 class ModelCardError(TemplatesError):
     """`openchat.json` is missing, corrupt or incomplete."""
+
+
+class ExportError(TemplatesError):
+    """A template cannot be exported for a tokenizer, or the output is taken."""

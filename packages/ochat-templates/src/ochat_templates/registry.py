@@ -29,9 +29,8 @@ def _shipped() -> dict[str, Template]:
     found: dict[str, Template] = {}
     folder = resources.files("ochat_templates") / "templates"
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            template = parse_template(file.read_text(encoding="utf-8"), where=file.name)
-            found[template.name] = template
+        template = parse_template(file.read_text(encoding="utf-8"), where=file.name)
+        found[template.name] = template
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -86,7 +87,7 @@ def read_model(data: bytes) -> SentencePieceModel:
     pieces: list[ModelPiece] = []
     trainer: dict[int, int | bytes] = {}
     normalizer: dict[int, int | bytes] = {}
-    try:
+    with _damage_told():
         for number, value, _ in _fields(data):
             if number == _PIECES:
                 pieces.append(_piece(_message(value)))
@@ -104,10 +105,6 @@ def read_model(data: bytes) -> SentencePieceModel:
             escape_spaces=bool(_number(normalizer, _ESCAPE_SPACES, 1)),
             space_as_suffix=bool(_number(trainer, _SPACE_AS_SUFFIX, 0)),
         )
-    except (ValueError, struct.error) as error:
-        raise TokenizerError(
-            f"not a SentencePiece model ({error}); copy the tokenizer.model again"
-        ) from error
 
 
 def with_control_pieces(data: bytes, names: Collection[str]) -> bytes:
@@ -120,7 +117,7 @@ def with_control_pieces(data: bytes, names: Collection[str]) -> bytes:
         TokenizerError: The bytes are no SentencePiece model.
     """
     changed = bytearray()
-    try:
+    with _damage_told():
         for number, value, raw in _fields(data):
             if number == _PIECES:
                 piece = _piece(_message(value))
@@ -129,33 +126,39 @@ def with_control_pieces(data: bytes, names: Collection[str]) -> bytes:
                     kind = _varint(_KIND << 3 | _VARINT) + _varint(PieceKind.CONTROL)
                     raw = _length_delimited(_PIECES, _message(value) + kind)
             changed += raw
-    except (ValueError, struct.error) as error:
-        raise TokenizerError(
-            f"not a SentencePiece model ({error}); copy the tokenizer.model again"
-        ) from error
     return bytes(changed)
 
 
 def with_pieces_inserted(data: bytes, position: int, pieces: Sequence[ModelPiece]) -> bytes:
     """The same model with further pieces from id `position` on; later ids move up.
 
+    Where the model has no piece of that id, they follow its last one.
+
     Raises:
         TokenizerError: The bytes are no SentencePiece model.
     """
+    inserted = b"".join(_written(piece) for piece in pieces)
     changed = bytearray()
     met = 0
-    try:
+    with _damage_told():
         for number, _, raw in _fields(data):
             if number == _PIECES:
                 if met == position:
-                    changed += b"".join(_written(piece) for piece in pieces)
+                    changed += inserted
                 met += 1
             changed += raw
-    except ValueError as error:
+    # Pieces may stand after the other fields: their order among themselves is all that counts.
+    return bytes(changed if met > position else changed + inserted)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, struct.error) as error:
         raise TokenizerError(
             f"not a SentencePiece model ({error}); copy the tokenizer.model again"
         ) from error
-    return bytes(changed)
 
 
 def _written(piece: ModelPiece) -> bytes:

@@ -5,7 +5,7 @@ Knows nothing of `tokenizers` files; `conversion` turns one into the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -13,6 +13,7 @@ import sentencepiece
 from .errors import MissingControlTokenError, TokenizerError
 from .sentencepiece_model import with_control_pieces
 from .tokenizer import UNKNOWN_TEXT
+from .word_cache import word_cache
 
 # No vocabulary comes near it; a larger id is a damaged file, and would take as much memory.
 _MOST_IDS = 1 << 24
@@ -28,6 +29,8 @@ class SentencePieceTokenizer:
         """Wraps an opened model; `control_ids` holds the control tokens of the chat format."""
         self.processor = processor
         self._control_ids = dict(control_ids)
+        words = word_cache(processor)
+        self._encode: Callable[[str], list[int]] = words.encode if words else processor.encode
 
     @classmethod
     def load(
@@ -66,12 +69,12 @@ class SentencePieceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Encodes text alone, with the model's own dummy prefix."""
-        return self.processor.encode(text)
+        return self._encode(text)
 
     def encode_batch(self, texts: Sequence[str], threads: int) -> list[list[int]]:
         """Encodes each text alone, in SentencePiece's own threads."""
         if threads <= 1:
-            return [self.processor.encode(text) for text in texts]
+            return [self._encode(text) for text in texts]
         return self.processor.encode(list(texts), num_threads=threads)
 
     def token_bytes(self) -> Sequence[bytes | None]:

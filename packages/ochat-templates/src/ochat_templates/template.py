@@ -68,6 +68,8 @@ class Template:
         eot: The control token that ends every turn.
         prefix_controls: Further control tokens, which role prefixes are made of.
         stop: The control tokens that end generation; `eot` is among them.
+        reserved: Control tokens of the vocabulary that the format has no use for; text must not
+            become them either.
         roles: Role to prefix; a prefix may hold `{condition}` and control tokens.
         turn_suffix: Text after every end of turn, such as a line break; never trained.
         condition: The condition rule.
@@ -89,6 +91,7 @@ class Template:
     eot: str
     prefix_controls: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    reserved: tuple[str, ...] = ()
     roles: Mapping[str, str]
     turn_suffix: str = ""
     condition: ConditionRule = field(default_factory=ConditionRule)
@@ -113,7 +116,7 @@ class Template:
     @property
     def control_tokens(self) -> tuple[str, ...]:
         """The control tokens, in the order in which a bare tokenizer file gets their ids."""
-        wanted = (self.bos, self.eot, *self.prefix_controls, *self.stop)
+        wanted = (self.bos, self.eot, *self.prefix_controls, *self.stop, *self.reserved)
         return tuple(dict.fromkeys(token for token in wanted if token))
 
     def resolve_condition(self, condition: str, *, training: bool) -> str:
@@ -200,6 +203,7 @@ class Template:
             "eot": self.eot,
             "prefix_controls": list(self.prefix_controls),
             "stop": list(self.stop),
+            "reserved": list(self.reserved),
             "roles": dict(self.roles),
             "turn_suffix": self.turn_suffix,
             "condition": [list(rule.allowed), rule.default, rule.unlabelled, rule.turn],

@@ -32,7 +32,13 @@ _TOP = {
     "weights": (dict, False),
     "probes": (dict, False),
 }
-_CONTROL = {"bos": (str, False), "eot": (str, True), "prefix": (list, False), "stop": (list, False)}
+_CONTROL = {
+    "bos": (str, False),
+    "eot": (str, True),
+    "prefix": (list, False),
+    "stop": (list, False),
+    "reserved": (list, False),
+}
 _ROLES = {"user": (str, True), "assistant": (str, True), "system": (str, False)}
 _TURN = {"suffix": (str, False)}
 _CONDITION = {
@@ -81,6 +87,7 @@ def parse_template(text: str, *, where: str) -> Template:
         eot=control["eot"],
         prefix_controls=_strings(control.get("prefix", []), f"{where}: [control] prefix"),
         stop=_strings(control.get("stop", [control["eot"]]), f"{where}: [control] stop"),
+        reserved=_strings(control.get("reserved", []), f"{where}: [control] reserved"),
         roles=MappingProxyType(dict(_check_table(data["roles"], _ROLES, f"{where}: [roles]"))),
         turn_suffix=turn.get("suffix", ""),
         condition=_condition_rule(data.get("condition", {}), f"{where}: [condition]"),
@@ -106,7 +113,7 @@ def _require_consistent(template: Template, where: str) -> None:
         raise TemplateFileError(f"{where}: [control]: 'eot' is empty")
     if template.eot not in template.stop:
         raise TemplateFileError(f"{where}: [control] stop: {template.eot!r} must be among them")
-    if "" in (*template.prefix_controls, *template.stop):
+    if "" in (*template.prefix_controls, *template.stop, *template.reserved):
         raise TemplateFileError(f"{where}: [control]: a control token is empty")
     if "system" in template.roles and not template.system_allowed:
         raise TemplateFileError(
@@ -125,7 +132,7 @@ def _require_consistent(template: Template, where: str) -> None:
         raise TemplateFileError(f"{where}: [roles]: a role prefix is empty")
 
 
-def _condition_rule(value: object, where: str) -> ConditionRule:
+def _condition_rule(value: Mapping[str, Any], where: str) -> ConditionRule:
     table = _check_table(value, _CONDITION, where)
     allowed = _strings(table.get("allowed", []), f"{where} allowed")
     for field in ("inference", "training"):
@@ -171,10 +178,8 @@ def _probes(families: Mapping[str, object], where: str) -> dict[str, Mapping[str
 
 
 def _check_table(
-    value: object, fields: Mapping[str, tuple[type, bool]], where: str
+    value: Mapping[str, Any], fields: Mapping[str, tuple[type, bool]], where: str
 ) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TemplateFileError(f"{where}: expected a table, got {type(value).__name__}")
     for key in value:
         if key not in fields:
             raise TemplateFileError(f"{where}: unknown field {key!r}; known: {', '.join(fields)}")

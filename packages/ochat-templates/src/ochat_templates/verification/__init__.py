@@ -69,7 +69,7 @@ def verify(
             notes += check_folder(codec, folder, compared[-1], seed=seed, cases=cases)
         if url is not None:
             compared.append(Comparison(where="server"))
-            check_server(codec, open_server(url), compared[-1], seed=seed)
+            notes += check_server(codec, open_server(url), compared[-1], seed=seed)
     elif hf is not None or url is not None:
         notes.append("nothing was compared with it, because it is no reference itself")
     return Report(

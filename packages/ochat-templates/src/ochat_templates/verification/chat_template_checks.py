@@ -12,7 +12,7 @@ from ochat_templates.conversation import Conversation
 
 from .comparing import DOUBLE_BOS, Comparison, causes_of
 from .rendering import joint, render_prompt, render_unspaced
-from .report import Check, both_sides, shown
+from .report import both_sides, shown
 
 REFUSES = "chat template refuses"
 TRIMS = "chat template trims contents"
@@ -65,10 +65,11 @@ def check_chat_template(
             possible.append(list(_explanations(codec, chat, text, ids, expected)))
     # Some conversations have two explanations; the one that explains most of them is taken.
     weight = Counter(cause for causes in possible for cause in causes)
-    for example, causes in zip(seen, possible, strict=True):
-        comparison.add(max(causes, key=weight.__getitem__), example)
-    name = "conversations through the folder's chat template"
-    comparison.checks.append(Check(name=name, checked=len(usual), differing=len(seen)))
+    found = [
+        ([max(causes, key=weight.__getitem__)], example)
+        for example, causes in zip(seen, possible, strict=True)
+    ]
+    comparison.record("conversations through the folder's chat template", len(usual), found)
 
 
 def _explanations(

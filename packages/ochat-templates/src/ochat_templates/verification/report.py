@@ -34,6 +34,7 @@ class Cause:
         remedy: What to do.
         where: Where it was seen: `tokenizer`, `transformers` or `server`.
         differing: How many texts or conversations showed it; 0 where it was not counted.
+        checked: Of how many.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Cause:
     remedy: str
     where: str = "tokenizer"
     differing: int = 0
+    checked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ class Report:
             state = f"{check.differing} differ" if check.differing else "all equal"
             lines.append(f"  {check.name}: {check.checked} checked, {state}")
         for cause in self.causes:
-            counted = f" ({cause.differing} times)" if cause.differing else ""
+            counted = f" ({cause.differing} of {cause.checked})" if cause.differing else ""
             lines += [f"{cause.where}: {cause.name}{counted}", f"    seen:   {cause.seen}"]
             lines.append(f"    remedy: {cause.remedy}")
         lines += [f"note: {note}" for note in self.notes]

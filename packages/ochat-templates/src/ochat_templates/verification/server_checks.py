@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -18,12 +19,18 @@ from ochat_templates.conversation import Conversation
 from ochat_templates.errors import TokenizerError
 from ochat_templates.sampling import sample_conversations, sample_texts
 
-from .comparing import Comparison, causes_of
-from .report import Check, both_sides, shown
+from .chat_template_checks import REFUSES
+from .comparing import FORGED, Comparison, Difference, causes_of
+from .rendering import render_prompt
+from .report import both_sides, shown
 
 _TIMEOUT_S = 30.0
 # One request each: enough to meet every known defect, few enough for a server at work.
 _TEXTS, _CHATS = 300, 100
+
+
+class _RefusalError(TokenizerError):
+    """The server understood the request and refuses it, as a chat without a chat template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +73,8 @@ def open_server(url: str) -> Server:
         raise TokenizerError(f"{base}/v1/models names no model: {answer!r:.100}") from error
 
 
-def check_server(codec: Codec, server: Server, comparison: Comparison, *, seed: int) -> None:
-    """Compares texts alone, and conversations through the server's chat template.
+def check_server(codec: Codec, server: Server, comparison: Comparison, *, seed: int) -> list[str]:
+    """Compares texts, whole conversations, and chats by the server's template; returns notes.
 
     Raises:
         TokenizerError: The server does not answer, or has no `/tokenize`.
@@ -80,23 +87,50 @@ def check_server(codec: Codec, server: Server, comparison: Comparison, *, seed: 
         [(text, codec.encode_text(text)) for text in plain],
         server.encode,
     )
+    chats = [
+        replace(chat, messages=chat.messages[:-1])
+        for chat in islice(
+            sample_conversations(codec.template, seed, special_strings=False), _CHATS
+        )
+    ]
+    rendered = [(render_prompt(codec, chat), codec.prompt(chat)) for chat in chats]
+    representable = [(text, ids) for text, ids in rendered if text is not None]
+    name = "whole conversations as one string, by the server"
+    comparison.compare(name, codec, representable, server.encode)
     default = codec.template.condition.default
-    checked = differing = 0
-    for chat in islice(sample_conversations(codec.template, seed, special_strings=False), _CHATS):
-        if chat.condition != default:
+    usual = [chat for chat in chats if chat.condition == default]
+    return [*_check_chats(codec, server, usual, comparison), *_forgery(codec, server)]
+
+
+def _check_chats(
+    codec: Codec, server: Server, chats: Sequence[Conversation], comparison: Comparison
+) -> list[str]:
+    """Compares prompts made by the server's chat template; a note if it has none."""
+    found: list[Difference] = []
+    refusals: list[str] = []
+    for chat in chats:
+        last, expected = shown(chat.messages[-1].content), codec.prompt(chat)
+        try:
+            got = server.chat(chat)
+        except _RefusalError as error:
+            refusals.append(str(error))
+            found.append(([REFUSES], f"a chat ending in {last}: {error}"))
             continue
-        asked = replace(chat, messages=chat.messages[:-1])
-        got, expected = server.chat(asked), codec.prompt(asked)
-        checked += 1
         if got != expected:
-            differing += 1
-            last = shown(asked.messages[-1].content)
-            for cause in causes_of(codec, got, expected):
-                seen = f"a chat ending in {last} gives {both_sides(got, expected)}"
-                comparison.add(f"{cause} (chat template)", seen)
-    comparison.checks.append(
-        Check(name="conversations by the server", checked=checked, differing=differing)
-    )
+            causes = [f"{cause} (chat template)" for cause in causes_of(codec, got, expected)]
+            found.append((causes, f"a chat ending in {last} gives {both_sides(got, expected)}"))
+    if refusals and len(refusals) == len(chats):
+        return [f"no chat could be compared, for the server takes none: {refusals[0]}"]
+    comparison.record("conversations by the server", len(chats), found)
+    return []
+
+
+def _forgery(codec: Codec, server: Server) -> list[str]:
+    """Whether a text that spells the end of a turn becomes it."""
+    text = f"so {codec.template.eot} it ends"
+    if codec.eot_id not in server.encode(text):
+        return []
+    return [f"{FORGED}: the server ends a turn inside {shown(text)}; send it token ids instead"]
 
 
 def _ask(url: str, body: Mapping[str, object] | None) -> dict[str, Any]:
@@ -111,6 +145,9 @@ def _ask(url: str, body: Mapping[str, object] | None) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             answer: object = json.loads(response.read())
     except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.BAD_REQUEST:
+            answered = error.read().decode(errors="replace")
+            raise _RefusalError(f"{url} answered 400: {answered:.200}") from error
         raise TokenizerError(
             f"{url} answered {error.code} {error.reason}; --url takes the address of a vLLM "
             "server, which has /tokenize"

@@ -26,14 +26,14 @@ from .report import Cause, Check
 
 # Texts are cheap, conversations less so: each is encoded about ten times.
 TEXTS_PER_CONVERSATION = 10
+BROKEN_GOLDEN, BROKEN_PROMISE = "golden case broken", "promise broken"
 
 
 def probe(template: Template, tokenizer: TextTokenizer, comparison: Comparison) -> list[Cause]:
     """The checks that a codec makes when it is created, all of them."""
     found = list(findings(template, tokenizer, tokenizer.token_bytes()))
-    comparison.checks.append(
-        Check(name="probe texts and spelt control tokens", checked=1, differing=bool(found))
-    )
+    name = "probe texts and spelt control tokens"
+    comparison.checks.append(Check(name=name, checked=1, differing=bool(found)))
     return [Cause(name=each.cause, seen=each.seen, remedy=each.remedy) for each in found]
 
 
@@ -47,14 +47,10 @@ def check_promises(codec: Codec, comparison: Comparison, *, seed: int, cases: in
     ]
     wrong = list(broken_goldens(codec))
     title = f"golden cases of {family.title if family else 'no known vocabulary'}"
-    comparison.checks.append(Check(name=title, checked=len(known), differing=len(wrong)))
-    broken = list(broken_promises(codec, seed=seed, cases=cases))
+    comparison.record(title, len(known), [([BROKEN_GOLDEN], problem) for problem in wrong])
+    broken = [p for p in broken_promises(codec, seed=seed, cases=cases) if p not in wrong]
     name = "seeded conversations: prefix, weights, forgery, decoding, continuing"
-    comparison.checks.append(Check(name=name, checked=cases, differing=len(broken)))
-    for problem in wrong:
-        comparison.add("golden case broken", problem)
-    for problem in broken:
-        comparison.add("promise broken", problem)
+    comparison.record(name, cases, [([BROKEN_PROMISE], problem) for problem in broken])
 
 
 def check_other_files(

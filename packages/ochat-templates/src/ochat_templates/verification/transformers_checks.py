@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,9 +14,16 @@ from ochat_templates.errors import TokenizerError
 from ochat_templates.sampling import sample_conversations, sample_texts
 
 from .chat_template_checks import check_chat_template
-from .comparing import DOUBLE_BOS, FORGED, Comparison, causes_of
+from .comparing import (
+    DOUBLE_BOS,
+    FORGED,
+    NO_SPACE_AFTER_CONTROL,
+    Comparison,
+    Difference,
+    causes_of,
+)
 from .rendering import render_prompt
-from .report import Check, shown
+from .report import shown
 from .tokenizer_checks import TEXTS_PER_CONVERSATION
 
 
@@ -45,7 +53,7 @@ def open_folder(path: Path) -> Folder:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise TokenizerError("--hf needs Transformers: pip install transformers") from error
+        raise TokenizerError("--hf needs: pip install 'ochat-templates[transformers]'") from error
     if not path.is_dir():
         raise TokenizerError(f"{path} is no folder; --hf takes a model folder")
     try:
@@ -89,28 +97,26 @@ def check_folder(
     name = f"whole conversations as one string ({len(chats) - len(representable)} have none)"
     comparison.compare(name, codec, representable, folder.encode)
     check_chat_template(codec, folder.tokenizer, chats, comparison)
-    return [*_notes(codec, folder, spelt), *_double_bos(codec, folder, representable)]
+    notes = [*_notes(codec, folder, spelt), *_double_bos(codec, folder, representable)]
+    if NO_SPACE_AFTER_CONTROL in comparison.counts:
+        notes += _legacy_flag(folder)
+    return notes
 
 
 def _check_control_tokens(codec: Codec, folder: Folder, comparison: Comparison) -> bool:
     """Whether the folder has every control token under the same id."""
     vocabulary = folder.tokenizer.get_vocab()
     template = codec.template
-    differing = 0
+    found: list[Difference] = []
     for token in template.control_tokens:
         theirs, ours = vocabulary.get(token), codec.control_ids[token]
-        if theirs == ours:
-            continue
-        differing += 1
         if theirs is None:
             kind = "end-of-turn" if token == template.eot else "control"
-            comparison.add(f"missing {kind} token", f"{token!r} is no token of {folder.path}")
-        else:
-            comparison.add("other control id", f"{token!r} has the id {theirs} and not {ours}")
-    name = "control tokens and their ids"
-    total = len(template.control_tokens)
-    comparison.checks.append(Check(name=name, checked=total, differing=differing))
-    return not differing
+            found.append(([f"missing {kind} token"], f"{token!r} is no token of {folder.path}"))
+        elif theirs != ours:
+            found.append((["other control id"], f"{token!r} has the id {theirs} and not {ours}"))
+    comparison.record("control tokens and their ids", len(template.control_tokens), found)
+    return not found
 
 
 def _spells(codec: Codec, text: str) -> bool:
@@ -163,3 +169,13 @@ def _double_bos(
                 "adds another unless add_special_tokens=False is given"
             ]
     return []
+
+
+def _legacy_flag(folder: Folder) -> list[str]:
+    """Why there is no space after a control token, where the folder's own file says it."""
+    file = folder.path / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    said = {None: "has no 'legacy' key", False: "says 'legacy': false"}.get(config.get("legacy"))
+    if said is None or "Llama" not in type(folder.tokenizer).__name__:
+        return []
+    return [f"legacy flag: {file} {said}, so Transformers 5 puts none after a control token"]
