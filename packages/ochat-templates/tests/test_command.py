@@ -217,6 +217,7 @@ def test_the_module_runs_as_the_command_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ochat-templates", "list"])
+    monkeypatch.delitem(sys.modules, "ochat_templates.__main__", raising=False)
     with pytest.raises(SystemExit) as stop:
         runpy.run_module("ochat_templates", run_name="__main__")
     assert stop.value.code == 0
