@@ -8,6 +8,7 @@ decoding. Loading the model and the event loop belong to `transformers`.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -72,6 +73,9 @@ class DecodeLoop:
             threads: Threads of one operation on the CPU.
         """
         self._model = model
+        # Transformers 5.24 renamed it; the old name is to vanish in 5.40.
+        parameters = inspect.signature(model.forward).parameters
+        self._cache_argument = "cache" if "cache" in parameters else "past_key_values"
         self._max_model_len = max_model_len
         self._max_num_seqs = max_num_seqs
         self._threads = threads
@@ -169,9 +173,9 @@ class DecodeLoop:
         sequence.pending = sequence.pending[_PREFILL_TOKENS:]
         output = self._model(
             input_ids=torch.tensor([piece], device=self._model.device),
-            past_key_values=sequence.cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_argument: sequence.cache},
         )
         if sequence.pending:
             return None
