@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ochat_data import OutputError, Record, TokenDataset, dataset_writer, write_token_dataset
-from ochat_data.dataset_writer import TokenDatasetWriter, count
+from ochat_data.dataset_writer import TokenDatasetWriter
+from ochat_data.example_table import ExampleRows, table_totals
 from ochat_templates import Codec, Encoded, Span
 
 
@@ -18,7 +19,9 @@ def written(tmp_path: Path, talk: Callable[..., Record], codec: Codec) -> Path:
 
 def test_the_first_token_is_never_predicted() -> None:
     spans = (Span(start=0, end=2, weight=1.0), Span(start=3, end=5, weight=0.5))
-    totals = count(Encoded(ids=[1, 2, 3, 4, 5], spans=spans))
+    rows = ExampleRows()
+    rows.add("x", Encoded(ids=[1, 2, 3, 4, 5], spans=spans), "GPT4")
+    totals = table_totals(rows.to_table())["GPT4"]
     assert (totals.tokens, totals.supervised_tokens, totals.loss_weight) == (5, 3, 2.0)
 
 

@@ -75,7 +75,7 @@ def test_the_whole_way_from_a_dump_to_a_dataset(
         *("--tokenizer", tokenizer_path, "--output", tmp_path / "set"),
     )
     assert code == 0
-    assert "2 in = 2 train + 0 eval" in errors
+    assert "2 in = 2 used (2 train + 0 eval)" in errors
     dataset = TokenDataset.open(tmp_path / "set")
     assert dataset.manifest.weights == {"GPT3": (0.1,), "GPT4": (1.0,)}
     assert dataset.manifest.sources[0].name == "l.jsonl"
@@ -161,9 +161,9 @@ def test_a_model_without_a_map_is_one_sentence_or_a_choice(
     records, output = tmp_path / "r.jsonl", tmp_path / "l.jsonl"
     command("import", raw, "--output", records)
     label = ["label", records, "--output", output, "--map", "gpt-4=GPT4"]
-    assert "no --map for the model 'gpt-3.5-turbo'" in sentence(*command(*label))
+    assert "no condition for the model 'gpt-3.5-turbo'" in sentence(*command(*label))
     assert not output.exists()
-    assert "1 dropped (no --map" in command(*label, "--unmatched", "drop")[2]
+    assert "1 dropped (no condition" in command(*label, "--unmatched", "drop")[2]
     command(*label, "--unmatched", "keep")
     conditions = [json.loads(line).get("condition") for line in output.read_text().splitlines()]
     assert conditions == ["GPT4", None, "GPT4"]
@@ -183,7 +183,7 @@ def test_a_record_that_the_template_does_not_take_is_set_aside(
         *("--tokenizer", tokenizer_path, "--output", tmp_path / "set"),
     )
     assert code == 0
-    assert "21 in = 20 train" in errors
+    assert "21 in = 20 used (20 train" in errors
     reject = json.loads((tmp_path / "set.rejects.jsonl").read_text())
     assert (reject["where"], reject["stage"]) == ("line 21", "tokenize")
     assert "Nobody" in reject["reason"]

@@ -63,6 +63,7 @@ def test_a_plan_of_other_lengths_is_refused() -> None:
 def test_a_conversation_like_distribution_packs_full_even_and_random(ranks: int) -> None:
     draws = np.random.default_rng(7).lognormal(6.65, 0.9, 60_000)
     lengths = np.clip(draws, 16, 4096).astype(np.int64)
+    plan_batches(np.ones_like(lengths), capacity=1)  # compiles, where numba is installed
     started = time.process_time()
     plan = plan_batches(lengths, capacity=16_384, world_size=ranks)
     seconds = time.process_time() - started

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ochat_data import PackingError, PackPlan, plan_batches
+from ochat_data import PackingError, PackPlan, packing, plan_batches
 
 CAPACITY = 100
 any_lengths = st.lists(st.integers(1, CAPACITY), max_size=200)
@@ -112,3 +112,27 @@ def test_an_absurd_number_of_ranks_is_refused() -> None:
     with pytest.raises(PackingError, match="at most 1,000,000, got 100,000,000,000"):
         plan_batches([5, 7], capacity=10, world_size=100_000_000_000)
     assert plan_batches([5, 7], capacity=10, world_size=1_000_000).steps == 1
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=400),
+    capacity=st.integers(60, 200),
+    ranks=st.sampled_from([1, 2, 3, 8]),
+    look_ahead=st.sampled_from([1, 4, 64, 256]),
+)
+@settings(deadline=None, max_examples=200)
+def test_the_plan_is_the_same_with_and_without_a_compiler(
+    lengths: list[int], capacity: int, ranks: int, look_ahead: int
+) -> None:
+    kernel = pytest.importorskip("ochat_data.packing_kernel", exc_type=ImportError)
+    packer = packing._Packer(lengths, capacity, ranks, look_ahead)
+    slots, steps = kernel.pack_slots(
+        np.asarray(lengths, dtype=np.int64),
+        capacity=capacity,
+        world_size=ranks,
+        look_ahead=look_ahead,
+        dealt_share=packing._DEALT_SHARE,
+        quadratic_cost=packing._QUADRATIC_COST,
+    )
+    assert packer.run() == slots.tolist()
+    assert packer.steps == steps

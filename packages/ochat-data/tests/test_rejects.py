@@ -21,6 +21,7 @@ def test_a_reject_is_kept_with_place_stage_reason_and_raw_text(tmp_path: Path) -
         {
             "file": "a.jsonl",
             "where": "line 2",
+            "offset": None,
             "stage": "import",
             "reason": "not JSON",
             "raw": '{"x": \\xff',

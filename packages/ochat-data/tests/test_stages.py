@@ -9,11 +9,12 @@ import pytest
 
 from ochat_data import InputError, OutputError, Record, RecordError
 from ochat_data.reading import RawItem
-from ochat_data.stages import Dropped, parse_item, run_stage
+from ochat_data.record_steps import Dropped
+from ochat_data.stages import parse_item, run_stage
 
 
-def identity(item: RawItem) -> Record:
-    return Record.from_json(parse_item(item))
+def identity(item: RawItem) -> list[Record]:
+    return [Record.from_json(parse_item(item))]
 
 
 @pytest.fixture
@@ -24,11 +25,11 @@ def source(tmp_path: Path, talk: Callable[..., Record]) -> Path:
 
 
 def test_in_is_out_plus_dropped_plus_rejected(source: Path, tmp_path: Path) -> None:
-    def step(item: RawItem) -> Record | Dropped:
-        record = identity(item)
+    def step(item: RawItem) -> list[Record] | Dropped:
+        (record,) = identity(item)
         if record.conversation.messages[0].content == "Hi 1":
             return Dropped(reason="unlucky")
-        return record
+        return [record]
 
     output = tmp_path / "out.jsonl"
     counts = run_stage("test", [str(source)], str(output), step, max_reject_rate=0.5)
@@ -39,7 +40,7 @@ def test_in_is_out_plus_dropped_plus_rejected(source: Path, tmp_path: Path) -> N
 
 
 def test_a_failing_run_leaves_an_older_output_alone(source: Path, tmp_path: Path) -> None:
-    def fail(item: RawItem) -> Record:
+    def fail(item: RawItem) -> list[Record]:
         raise InputError(f"enough at {item.where}")
 
     output = tmp_path / "out.jsonl"
@@ -51,7 +52,7 @@ def test_a_failing_run_leaves_an_older_output_alone(source: Path, tmp_path: Path
 
 
 def test_nothing_left_is_an_error_without_output(source: Path, tmp_path: Path) -> None:
-    def reject(item: RawItem) -> Record:
+    def reject(item: RawItem) -> list[Record]:
         raise RecordError(f"no good: {item.where}")
 
     def drop(item: RawItem) -> Dropped:

@@ -13,7 +13,7 @@ from ochat_data import (
     TokenizeOptions,
     write_token_dataset,
 )
-from ochat_data.tokenizing import cut
+from ochat_data.truncation import cut
 from ochat_templates import Codec, ConditionError, Encoded, Span
 
 
@@ -54,7 +54,7 @@ def test_the_default_length_is_the_templates(
 ) -> None:
     manifest = write_token_dataset(tmp_path / "set", [talk("Hi", "Hello")], codec)
     assert manifest.context_length == codec.template.context_length == 4096
-    assert manifest.weight_preset == "uniform"
+    assert manifest.weight_preset == "per-message"
 
 
 def test_the_eval_split_depends_on_id_and_seed_not_on_order(

@@ -28,12 +28,13 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .dataset import Example, TokenDataset, TokenSplit
+    from .examples import TokenizeOptions
     from .manifest import Manifest, SourceInfo, SplitInfo, Totals, Truncation
     from .pack_statistics import PackStatistics, pack_statistics
     from .packing import PackPlan, plan_batches
     from .record import Record
     from .sample_set import sample_files
-    from .tokenizing import TokenDatasetBuilder, TokenizeOptions, write_token_dataset
+    from .tokenizing import TokenDatasetBuilder, write_token_dataset
 
 __all__ = [
     "DataError",
@@ -74,7 +75,7 @@ _HOMES = {
     "TokenDataset": "dataset",
     "TokenDatasetBuilder": "tokenizing",
     "TokenSplit": "dataset",
-    "TokenizeOptions": "tokenizing",
+    "TokenizeOptions": "examples",
     "Totals": "manifest",
     "Truncation": "manifest",
     "pack_statistics": "pack_statistics",

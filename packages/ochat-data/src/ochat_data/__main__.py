@@ -9,10 +9,18 @@ from collections.abc import Sequence
 
 from .commands import (
     clean_command,
+    convert_command,
+    dedup_command,
+    filter_command,
     import_command,
     inspect_command,
     label_command,
+    mix_command,
     pack_stats_command,
+    rejects_command,
+    report_command,
+    run_command,
+    split_command,
     tokenize_command,
 )
 
@@ -38,11 +46,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
+        run_command,
         import_command,
         clean_command,
+        filter_command,
+        dedup_command,
+        split_command,
         label_command,
+        mix_command,
         tokenize_command,
         inspect_command,
+        report_command,
+        rejects_command,
+        convert_command,
         pack_stats_command,
     ):
         module.add_parser(commands)

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .dataset_writer import SCHEMA
 from .errors import DatasetError
+from .example_table import SCHEMA
 from .manifest import SPLITS, Manifest
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class TokenSplit:
             return None
         lowest, highest = int(self._ids.min()), int(self._ids.max())
         return lowest if lowest < 0 else highest if highest >= vocab_size else None
+
+    @property
+    def turns(self) -> NDArray[np.int64]:
+        """Runs of tokens with a weight, which are the trained turns, int64 `(examples,)`."""
+        return np.diff(self._span_offsets)
 
     def __len__(self) -> int:
         """Number of examples."""

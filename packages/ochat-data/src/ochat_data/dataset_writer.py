@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import DatasetError, OutputError
+from .example_table import SCHEMA, ExampleRows, scale_table, table_totals
 from .manifest import SPLITS, Manifest, SplitInfo, Totals
 
 if TYPE_CHECKING:
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 # Small enough to hold in memory, large enough to compress and to read fast.
 _EXAMPLES_PER_GROUP = 2_000
 _TOKENS_PER_SHARD = 64_000_000
-
-_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("weight", pa.float32())])
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("length", pa.int32()),
-        ("input_ids", pa.list_(pa.int32())),
-        ("spans", pa.list_(_SPAN)),
-        ("condition", pa.string()),
-    ]
-)
 
 
 class TokenDatasetWriter:
@@ -81,6 +70,27 @@ class TokenDatasetWriter:
         """Appends an example to `train` or `eval`."""
         self._splits[split].add(example_id, encoded, condition)
 
+    def add_table(self, split: str, table: pa.Table) -> None:
+        """Appends examples that are a table with `example_table.SCHEMA` already."""
+        self._splits[split].add_table(table)
+
+    def scale(self, factors: Mapping[str, float]) -> None:
+        """Multiplies the weights of all that was added by the factor of its condition."""
+        for name, split in self._splits.items():
+            split.close()
+            folder = self._beside / f"{name}.scaled"
+            folder.mkdir()
+            scaled = _SplitWriter(folder, name)
+            for shard in split.shards:
+                with pq.ParquetFile(self._beside / shard) as opened:
+                    for index in range(opened.num_row_groups):
+                        scaled.add_table(scale_table(opened.read_row_group(index), factors))
+            scaled.close()
+            for shard in scaled.shards:
+                (folder / shard).replace(self._beside / shard)
+            folder.rmdir()
+            self._splits[name] = scaled
+
     def close_shards(self) -> dict[str, SplitInfo]:
         """Ends the shards; returns what each split holds, for the manifest."""
         return {name: split.close() for name, split in self._splits.items()}
@@ -121,7 +131,10 @@ def require_free(output: Path, *, overwrite: bool) -> None:
 
 
 class _SplitWriter:
-    """The shards of one split, and their totals."""
+    """The shards of one split, and their totals.
+
+    Row groups have the same size however the examples came, so that the files are the same.
+    """
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder = folder
@@ -130,19 +143,42 @@ class _SplitWriter:
         self._digests: dict[str, str] = {}
         self._writer: pq.ParquetWriter | None = None
         self._shard_tokens = 0
-        self._group = _RowGroup()
+        self._rows = ExampleRows()
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
         self._totals: dict[str, Totals] = {}
 
+    @property
+    def shards(self) -> list[str]:
+        """The names of the shards that are ended."""
+        return list(self._digests)
+
     def add(self, example_id: str, encoded: Encoded, condition: str) -> None:
-        self._group.add(example_id, encoded, condition)
-        added = count(encoded)
-        self._totals[condition] = self._totals.get(condition, Totals()).plus(added)
-        if len(self._group) >= _EXAMPLES_PER_GROUP:
-            self._flush()
+        self._rows.add(example_id, encoded, condition)
+        if len(self._rows) >= _EXAMPLES_PER_GROUP:
+            self._end_rows()
+
+    def add_table(self, table: pa.Table) -> None:
+        self._pending.append(table)
+        self._pending_rows += len(table)
+        if self._pending_rows < _EXAMPLES_PER_GROUP:
+            return
+        whole = pa.concat_tables(self._pending)
+        end = len(whole) - len(whole) % _EXAMPLES_PER_GROUP
+        for start in range(0, end, _EXAMPLES_PER_GROUP):
+            self._write(whole.slice(start, _EXAMPLES_PER_GROUP))
+        rest = whole.slice(end)
+        self._pending_rows = len(rest)
+        self._pending.clear()
+        if self._pending_rows:
+            self._pending.append(rest)
 
     def close(self) -> SplitInfo:
-        if len(self._group):
-            self._flush()
+        self._end_rows()
+        if self._pending:
+            self._write(pa.concat_tables(self._pending))
+            self._pending.clear()
+            self._pending_rows = 0
         self._end_shard()
         totals = Totals()
         for condition in self._totals.values():
@@ -158,6 +194,11 @@ class _SplitWriter:
             self._writer.close()
             self._writer = None
 
+    def _end_rows(self) -> None:
+        if len(self._rows):
+            self.add_table(self._rows.to_table())
+            self._rows = ExampleRows()
+
     def _end_shard(self) -> None:
         if self._writer is None:
             return
@@ -165,76 +206,15 @@ class _SplitWriter:
         with (self._folder / self._shard).open("rb") as stream:
             self._digests[self._shard] = hashlib.file_digest(stream, "sha256").hexdigest()
 
-    def _flush(self) -> None:
+    def _write(self, table: pa.Table) -> None:
         if self._writer is None or self._shard_tokens >= _TOKENS_PER_SHARD:
             self._end_shard()
             self._shard = f"{self._split}-{len(self._digests):05d}.parquet"
             path = self._folder / self._shard
             self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
             self._shard_tokens = 0
-        table = self._group.to_table()
-        self._shard_tokens += len(self._group.ids)
+        table = table.combine_chunks()
+        for condition, added in table_totals(table).items():
+            self._totals[condition] = self._totals.get(condition, Totals()).plus(added)
+        self._shard_tokens += int(table["length"].to_numpy().sum())
         self._writer.write_table(table, row_group_size=_EXAMPLES_PER_GROUP)
-        self._group = _RowGroup()
-
-
-class _RowGroup:
-    """Examples waiting to be written, as flat columns."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.conditions: list[str] = []
-        self.ids = array("i")
-        self.offsets = array("i", [0])
-        self.starts = array("i")
-        self.ends = array("i")
-        self.weights = array("f")
-        self.span_offsets = array("i", [0])
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def add(self, example_id: str, encoded: Encoded, condition: str) -> None:
-        self.names.append(example_id)
-        self.conditions.append(condition)
-        self.ids.extend(encoded.ids)
-        self.offsets.append(len(self.ids))
-        for span in encoded.spans:
-            self.starts.append(span.start)
-            self.ends.append(span.end)
-            self.weights.append(span.weight)
-        self.span_offsets.append(len(self.starts))
-
-    def to_table(self) -> pa.Table:
-        offsets = np.frombuffer(self.offsets, dtype=np.int32)
-        spans = pa.StructArray.from_arrays(
-            [
-                pa.array(np.asarray(self.starts, dtype=np.int32)),
-                pa.array(np.asarray(self.ends, dtype=np.int32)),
-                pa.array(np.asarray(self.weights, dtype=np.float32)),
-            ],
-            fields=list(_SPAN),
-        )
-        span_offsets = pa.array(np.asarray(self.span_offsets, dtype=np.int32))
-        ids = pa.array(np.asarray(self.ids, dtype=np.int32))
-        columns = [
-            pa.array(self.names, pa.string()),
-            pa.array(np.diff(offsets), pa.int32()),
-            pa.ListArray.from_arrays(pa.array(offsets), ids),
-            pa.ListArray.from_arrays(span_offsets, spans),
-            pa.array(self.conditions, pa.string()),
-        ]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def count(encoded: Encoded) -> Totals:
-    """The totals of one example; the first token is never predicted."""
-    supervised, weight = 0, 0.0
-    for span in encoded.spans:
-        predicted = max(0, span.end - max(1, span.start))
-        if span.weight:
-            supervised += predicted
-            weight += predicted * span.weight
-    return Totals(
-        examples=1, tokens=len(encoded.ids), supervised_tokens=supervised, loss_weight=weight
-    )

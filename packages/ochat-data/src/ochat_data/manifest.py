@@ -21,7 +21,8 @@ from .errors import DatasetError
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 SPLITS = ("train", "eval")
-TRUNCATIONS = ("cut", "drop")
+# What stands for a condition in examples made of plain text.
+DOCUMENT_CONDITION = "document"
 
 _T = TypeVar("_T")
 
@@ -78,11 +79,37 @@ class SplitInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncation:
-    """What was done with long examples: the policy, and how many it cut and dropped."""
+    """What was done with long examples.
+
+    Attributes:
+        policy: One of `truncation.TRUNCATIONS`.
+        cut: Records of which something was cut off.
+        split: Records that became several examples.
+        dropped: Records that were left out.
+        lost_tokens: Tokens that are in no example for one of these reasons.
+    """
 
     policy: str
     cut: int = 0
+    split: int = 0
     dropped: int = 0
+    lost_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInfo:
+    """The balance of one step: read = written + rejected + all that was dropped, by reason.
+
+    A step that makes several records of one, or none, writes what it made under `written` and
+    what it made them of under `used`.
+    """
+
+    name: str
+    read: int
+    used: int
+    written: int
+    rejected: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +123,11 @@ class Manifest:
         context_length: The greatest length an example may have here.
         truncation: What was done with longer ones.
         nothing_to_learn: Examples left out because no token of theirs had a weight.
-        weight_preset: `uniform` (every answer counts 1.0) or `per-message`.
-        weights: The message weights met, by condition.
+        weight_preset: How answers were counted, one of `weighting.PRESETS`.
+        weight_factors: What all weights of a condition were multiplied by.
+        weights: The message weights met, by condition, before preset and factors.
+        stages: What became of the records on their way, where one program knows all of it.
+        recipe: SHA-256 of the pipeline and its inputs, where a pipeline made it.
         seed: Seed of the train/eval split.
         eval_fraction: Share of records that the split was asked to hold out.
         sources: The input files.
@@ -112,12 +142,15 @@ class Manifest:
     truncation: Truncation
     nothing_to_learn: int
     weight_preset: str
+    weight_factors: Mapping[str, float]
     weights: Mapping[str, tuple[float, ...]]
     seed: int
     eval_fraction: float
     sources: tuple[SourceInfo, ...]
     versions: Mapping[str, str]
     splits: Mapping[str, SplitInfo]
+    stages: tuple[StageInfo, ...] = ()
+    recipe: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -157,11 +190,14 @@ class Manifest:
             truncation=Truncation(**_take(value, "truncation", dict)),
             nothing_to_learn=_take(value, "nothing_to_learn", int),
             weight_preset=_take(value, "weight_preset", str),
+            weight_factors=dict(_take(value, "weight_factors", dict)),
             weights={k: tuple(v) for k, v in _take(value, "weights", dict).items()},
             seed=_take(value, "seed", int),
             eval_fraction=float(_take(value, "eval_fraction", float | int)),
             sources=tuple(SourceInfo(**source) for source in _take(value, "sources", list)),
             versions=dict(_take(value, "versions", dict)),
+            stages=tuple(StageInfo(**stage) for stage in _take(value, "stages", list)),
+            recipe=_take(value, "recipe", str),
             splits={name: _split(_take(value, "splits", dict)[name]) for name in SPLITS},
         )
 

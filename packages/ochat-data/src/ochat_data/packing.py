@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _DEALT_SHARE = 0.985
 # Attention's share of a sequence's time: tokens + 2e-5 * tokens^2, fitted to a 7B Llama.
 _QUADRATIC_COST = 2e-5
+# Fewer examples than this are packed sooner than a compiler is loaded.
+_WORTH_COMPILING = 50_000
 # More ranks than any machine has; a plan keeps a few numbers for each.
 _MOST_RANKS = 1_000_000
 # How many waiting examples the best fit may choose from. More fills better, and mixes epochs less.
@@ -101,12 +104,11 @@ def plan_batches(
         raise PackingError(f"seed and epoch must not be negative, got {seed} and {epoch}")
     sizes = check_lengths(lengths, capacity)
     permutation = np.random.default_rng([seed, epoch]).permutation(len(sizes))
-    packer = _Packer(sizes[permutation].tolist(), capacity, world_size)
-    slots = np.asarray(packer.run(), dtype=np.int64)
+    slots, steps = _pack(sizes[permutation], capacity, world_size)
     order = np.argsort(slots, kind="stable")
-    counts = np.bincount(slots, minlength=packer.steps * world_size)
+    counts = np.bincount(slots, minlength=steps * world_size)
     return PackPlan(
-        steps=packer.steps,
+        steps=steps,
         world_size=world_size,
         capacity=capacity,
         indices=permutation[order].astype(np.int64),
@@ -135,6 +137,32 @@ def check_lengths(lengths: ArrayLike, capacity: int) -> NDArray[np.int64]:
     return sizes
 
 
+def _pack(
+    sizes: NDArray[np.int64], capacity: int, world_size: int
+) -> tuple[NDArray[np.int64], int]:
+    """The slot of each position and the number of steps, by numba where it is installed."""
+    look_ahead = _look_ahead(sizes, capacity, world_size)
+    # Compiled or not, the plan is the same; small ones are not worth loading a compiler for.
+    if len(sizes) >= _WORTH_COMPILING and find_spec("numba") is not None:
+        from .packing_kernel import pack_slots
+
+        return pack_slots(
+            sizes,
+            capacity=capacity,
+            world_size=world_size,
+            look_ahead=look_ahead,
+            dealt_share=_DEALT_SHARE,
+            quadratic_cost=_QUADRATIC_COST,
+        )
+    packer = _Packer(sizes.tolist(), capacity, world_size, look_ahead)
+    return np.asarray(packer.run(), dtype=np.int64), packer.steps
+
+
+def _look_ahead(sizes: NDArray[np.int64], capacity: int, world_size: int) -> int:
+    mean = sizes.mean() if len(sizes) else 1.0
+    return max(_MIN_LOOK_AHEAD, min(_MAX_LOOK_AHEAD, int(world_size * capacity / mean)))
+
+
 class _Packer:
     """The stream of one epoch while it is dealt out to steps.
 
@@ -143,7 +171,7 @@ class _Packer:
     and, among equals, the one that has waited longest.
     """
 
-    def __init__(self, sizes: list[int], capacity: int, world_size: int) -> None:
+    def __init__(self, sizes: list[int], capacity: int, world_size: int, look_ahead: int) -> None:
         self.sizes = sizes
         self.capacity = capacity
         self.world_size = world_size
@@ -154,9 +182,7 @@ class _Packer:
         self.cursor = 0
         self.window: list[int] = []
         self.frontier = 0  # first position that has never been in the window
-        mean = sum(sizes) / self.count if self.count else 1.0
-        per_step = int(world_size * capacity / mean)
-        self.look_ahead = max(_MIN_LOOK_AHEAD, min(_MAX_LOOK_AHEAD, per_step))
+        self.look_ahead = look_ahead
 
     def run(self) -> list[int]:
         """Deals out everything; returns the slot of each position."""

@@ -70,6 +70,7 @@ class RejectLog:
         entry = {
             "file": item.file,
             "where": item.where,
+            "offset": item.offset,
             "stage": stage,
             "reason": reason,
             "raw": item.raw_text(),

@@ -1,7 +1,7 @@
 """Runs one step over files of records: reads, sets bad ones aside, counts, writes the rest.
 
 What the step does is its own module's business; this keeps the promise that
-records in = records out + dropped + rejected, and that an output is whole or absent.
+records in = used + dropped + rejected, and that an output is whole or absent.
 """
 
 from __future__ import annotations
@@ -18,16 +18,10 @@ from .outputs import WholeFile
 from .progress import Progress
 from .reading import STDIN, RawItem, read_items
 from .record import Record
+from .record_steps import Dropped, RecordStep
 from .rejects import RejectLog
 
 STDOUT = "-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
-    """A step's answer for a record that is in order but not wanted."""
-
-    reason: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,9 +29,13 @@ class StageCounts:
     """What became of the records of one run."""
 
     read: int = 0
+    used: int = 0
     written: int = 0
     rejected: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+
+
+Step = Callable[[RawItem], Sequence[Record] | Dropped]
 
 
 def parse_item(item: RawItem) -> object:
@@ -51,12 +49,23 @@ def parse_item(item: RawItem) -> object:
     return item.value
 
 
+def on_records(step: RecordStep) -> Step:
+    """A step on records as a step on the lines that hold them."""
+
+    def on_item(item: RawItem) -> list[Record] | Dropped:
+        result = step(Record.from_json(parse_item(item)))
+        return result if isinstance(result, Dropped) else [result]
+
+    return on_item
+
+
 def run_stage(
     stage: str,
     files: Sequence[str],
     output: str,
-    step: Callable[[RawItem], Record | Dropped],
+    step: Step,
     *,
+    text: bool = False,
     max_reject_rate: float,
     rejects: str | None = None,
 ) -> StageCounts:
@@ -66,7 +75,8 @@ def run_stage(
         stage: Name of the step, for rejects and messages.
         files: Input files; `-` is standard input.
         output: Record file to write; `-` is standard output.
-        step: Item to record; raises `RecordError` for a bad one.
+        step: Item to records; raises `RecordError` for a bad one.
+        text: Every file is one plain document.
         max_reject_rate: Share of bad items above which the run fails.
         rejects: File for bad items; None means the output's name with `.rejects.jsonl`.
 
@@ -76,8 +86,8 @@ def run_stage(
         RejectRateError: Too many items are bad.
     """
     counts, progress = StageCounts(), Progress(stage)
-    with reject_log(output, rejects, files) as log, _record_output(output) as write:
-        for item in read_items(files):
+    with reject_log(output, rejects, files) as log, record_output(output) as write:
+        for item in read_items(files, text=text):
             counts.read += 1
             try:
                 result = step(item)
@@ -89,8 +99,10 @@ def run_stage(
             if isinstance(result, Dropped):
                 counts.dropped[result.reason] += 1
                 continue
-            write(result.to_line())
-            counts.written += 1
+            counts.used += 1
+            for record in result:
+                write(record.to_line())
+                counts.written += 1
         counts.rejected = log.count
         log.check(counts.read, max_reject_rate)
         if not counts.written:
@@ -102,7 +114,8 @@ def run_stage(
 
 def describe_counts(counts: StageCounts, rejects: Path | None) -> str:
     """The balance of a run: in = out + dropped + rejected."""
-    parts = [f"{counts.read} in = {counts.written} out"]
+    made = "" if counts.written == counts.used else f" ({counts.written} records of them)"
+    parts = [f"{counts.read} in = {counts.used} out{made}"]
     parts += [f"{number} dropped ({reason})" for reason, number in counts.dropped.most_common()]
     where = f" (see {rejects})" if counts.rejected and rejects else ""
     parts.append(f"{counts.rejected} rejected{where}")
@@ -149,7 +162,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def _record_output(output: str) -> Generator[Callable[[bytes], object]]:
+def record_output(output: str) -> Generator[Callable[[bytes], object]]:
     """Yields what writes a line; a file takes its name only if the block ends well."""
     if output == STDOUT:
         yield sys.stdout.buffer.write

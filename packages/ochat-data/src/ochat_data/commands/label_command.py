@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from ochat_data.labelling import UNMATCHED, WEIGHT_PRESETS
 
 from .options import add_files, add_record_output, add_reject_options
-
-if TYPE_CHECKING:
-    from ochat_data.reading import RawItem
-    from ochat_data.record import Record
-    from ochat_data.stages import Dropped
 
 _DESCRIPTION = """\
 Gives every record the condition of the model that answered it, and its answers a loss weight.
@@ -68,32 +62,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> None:
     """Runs the sub-command."""
-    from ochat_data.errors import LabelError
-    from ochat_data.labelling import LabelMap, label_record
-    from ochat_data.record import Record
-    from ochat_data.stages import Dropped, parse_item, run_stage
+    from ochat_data.labelling import LabelMap
+    from ochat_data.record_steps import label_step
+    from ochat_data.stages import on_records, run_stage
 
     labels = LabelMap.parse(args.map, weights=args.weights)
-
-    def step(item: RawItem) -> Record | Dropped:
-        record = Record.from_json(parse_item(item))
-        labelled = label_record(record, labels)
-        if labelled is not None:
-            return labelled
-        if args.unmatched == "keep":
-            return record
-        if args.unmatched == "drop":
-            return Dropped(reason="no --map for its model")
-        raise LabelError(
-            f"no --map for the model {record.model!r} ({item.file}, {item.where}); "
-            f"add --map '{record.model or '*'}=CONDITION', or choose --unmatched drop or keep"
-        )
-
     run_stage(
         "label",
         args.files,
         args.output,
-        step,
+        on_records(label_step(labels, args.unmatched)),
         max_reject_rate=args.max_reject_rate,
         rejects=args.rejects,
     )

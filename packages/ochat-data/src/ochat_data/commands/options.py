@@ -12,10 +12,10 @@ def add_files(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help=f"{what}; '-' is standard input")
 
 
-def add_record_output(parser: argparse.ArgumentParser) -> None:
+def add_record_output(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Adds the record file that a command writes."""
     parser.add_argument(
-        "--output", required=True, metavar="FILE", help="record file to write; '-' is stdout"
+        "--output", required=required, metavar="FILE", help="record file to write; '-' is stdout"
     )
 
 

@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> None:
         ) from error
     if not isinstance(lengths, np.ndarray):
         raise InputError(f"{args.lengths} holds several arrays; save one with numpy.save")
+    # A compiler's work is done once a machine and says nothing of the plan.
+    plan_batches(np.ones(len(lengths), dtype=np.int64), capacity=args.capacity or 1)
     started = time.perf_counter()
     plan = plan_batches(
         lengths,

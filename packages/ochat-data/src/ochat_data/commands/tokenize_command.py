@@ -7,18 +7,32 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ochat_data.manifest import TRUNCATIONS
-
 from .options import add_files, add_reject_options, rate, whole
 
 if TYPE_CHECKING:
-    from ochat_data.manifest import Manifest
+    from ochat_data.manifest import Manifest, StageInfo
     from ochat_data.rejects import RejectLog
     from ochat_data.tokenizing import TokenDatasetBuilder
 
 _DESCRIPTION = """\
 Turns records into a token dataset: a folder with Parquet shards of token ids and loss weights,
 and manifest.json, which says how it was made. Training reads it without the tokenizer.
+
+--weights says what a token of an answer counts (w is its message's weight, n/n_c the conversations
+divided by those of its condition):
+
+  per-message    w (default; OpenChat 3.5 and later)
+  uniform        1 where w > 0 (V1, V2)
+  v2w            n/n_c (V2-W)
+  v3-balanced    n/n_c, divided by the supervised tokens of the conversation (V3.1, V3.2)
+  turn-mean      w, divided by the tokens of the turn (3.5 with --per-sequence-loss)
+  turn-balanced  n/n_c, divided by the tokens of the turn
+  crlft-0.1      1 under the expert's condition, else 0.1 (V3.2 SUPER and the C-RLFT paper)
+
+--truncation says what happens to a conversation longer than --max-length: 'cut' keeps its first
+tokens (2023), 'cut-trim' these less a tail without weight (2024), 'turns' the exchanges that fit
+whole, 'split' makes several examples of it between exchanges, 'drop' leaves it out. Plain
+documents are always split.
 
 Records with nothing to learn (no answer with a weight within the length) are left out and counted.
 The folder appears only when everything is written.
@@ -56,10 +70,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--truncation",
-        choices=TRUNCATIONS,
+        choices=("cut", "cut-trim", "turns", "split", "drop"),
         default="cut",
-        help="longer examples are cut to the first N tokens, or left out (default: %(default)s)",
+        help="what happens to longer conversations (default: %(default)s)",
     )
+    _add_weights(parser)
     parser.add_argument(
         "--eval-fraction",
         type=rate,
@@ -78,34 +93,91 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights",
+        choices=(
+            *("per-message", "uniform", "v2w", "v3-balanced"),
+            *("turn-mean", "turn-balanced", "crlft-0.1"),
+        ),
+        default="per-message",
+        help="what a token of an answer counts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--expert",
+        metavar="CONDITION",
+        help="the expert's condition, for crlft-0.1 (default: the one that the template answers "
+        "with)",
+    )
+    parser.add_argument(
+        "--condition-weight",
+        action="append",
+        default=[],
+        metavar="CONDITION=FACTOR",
+        help="multiply the weights of a condition; may be repeated",
+    )
+
+
 def run(args: argparse.Namespace) -> None:
     """Runs the sub-command."""
-    from ochat_data.manifest import SourceInfo
+    from ochat_data.examples import TokenizeOptions
+    from ochat_data.manifest import SourceInfo, StageInfo
     from ochat_data.reading import file_digest, plain_name, require_readable
     from ochat_data.stages import reject_log
-    from ochat_data.tokenizing import TokenDatasetBuilder, TokenizeOptions
+    from ochat_data.tokenizing import TokenDatasetBuilder
+    from ochat_data.weighting import Weighting
     from ochat_templates import load_codec
 
-    options = TokenizeOptions(
-        max_length=args.max_length,
-        truncation=args.truncation,
-        eval_fraction=args.eval_fraction,
-        seed=args.seed,
-    )
     require_readable(args.files)
     log = reject_log(args.output, args.rejects, [*args.files, args.tokenizer])
     codec = load_codec(args.tokenizer, args.template)
+    expert = args.expert or codec.template.condition.default
+    options = TokenizeOptions(
+        max_length=args.max_length,
+        truncation=args.truncation,
+        weighting=Weighting(
+            preset=args.weights, expert=expert, conditions=_factors(args.condition_weight)
+        ),
+        eval_fraction=args.eval_fraction,
+        seed=args.seed,
+    )
     builder = TokenDatasetBuilder(Path(args.output), codec, options, overwrite=args.overwrite)
     with log, builder:
         read = _add_all(args.files, builder, log)
         log.check(read.total(), args.max_reject_rate)
-        manifest = builder.finish(
-            [
-                SourceInfo(name=plain_name(file), sha256=file_digest(file), records=read[file])
-                for file in dict.fromkeys(args.files)
-            ]
+        counts = builder.counts
+        dropped = {"too long": counts.too_long, "nothing to learn": counts.nothing_to_learn}
+        stage = StageInfo(
+            name="tokenize",
+            read=read.total(),
+            used=counts.used,
+            written=counts.examples,
+            rejected=log.count,
+            dropped={reason: number for reason, number in dropped.items() if number},
         )
-    _summarize(manifest, read.total(), log)
+        sources = [
+            SourceInfo(name=plain_name(file), sha256=file_digest(file), records=read[file])
+            for file in dict.fromkeys(args.files)
+        ]
+        manifest = builder.finish(sources, [stage])
+    _summarize(manifest, stage, log)
+
+
+def _factors(entries: list[str]) -> dict[str, float]:
+    from ochat_data.errors import LabelError
+
+    factors: dict[str, float] = {}
+    for entry in entries:
+        condition, separator, text = entry.rpartition("=")
+        try:
+            factors[condition] = float(text)
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise LabelError(
+                f"--condition-weight takes CONDITION=FACTOR, such as GPT3=0.1: {entry!r}"
+            )
+    return factors
 
 
 def _add_all(files: list[str], builder: TokenDatasetBuilder, log: RejectLog) -> Counter[str]:
@@ -132,16 +204,19 @@ def _add_all(files: list[str], builder: TokenDatasetBuilder, log: RejectLog) -> 
     return read
 
 
-def _summarize(manifest: Manifest, read: int, log: RejectLog) -> None:
+def _summarize(manifest: Manifest, stage: StageInfo, log: RejectLog) -> None:
     from ochat_data.stages import report
 
     train, held_out = (manifest.splits[name].totals for name in ("train", "eval"))
     truncation = manifest.truncation
     where = f" (see {log.path})" if log.count else ""
+    parts = f" as {stage.written} examples" if stage.written != stage.used else ""
     report(
-        f"tokenize: {read} in = {train.examples} train + {held_out.examples} eval "
+        f"tokenize: {stage.read} in = {stage.used} used{parts} "
+        f"({train.examples} train + {held_out.examples} eval) "
         f"+ {manifest.nothing_to_learn} with nothing to learn + {truncation.dropped} too long "
         f"+ {log.count} rejected{where}; {truncation.cut} cut to "
-        f"{manifest.context_length} tokens; {train.tokens + held_out.tokens} tokens, "
+        f"{manifest.context_length} tokens, {truncation.split} split, "
+        f"{truncation.lost_tokens} tokens lost; {train.tokens + held_out.tokens} tokens, "
         f"{train.supervised_tokens + held_out.supervised_tokens} of them supervised"
     )
