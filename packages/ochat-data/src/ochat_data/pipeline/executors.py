@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -96,8 +97,9 @@ class RayExecutor:
         except ImportError as error:
             raise InputError("a cluster needs: pip install 'ochat-data[ray]'") from error
         try:
+            _knock(address)
             ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"no Ray cluster at {address!r} ({error}); start one with: ray start --head"
             ) from error
@@ -127,6 +129,13 @@ class RayExecutor:
 def default_workers() -> int:
     """The processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _knock(address: str) -> None:
+    """Connects to HOST:PORT once: where nobody answers, Ray itself would try for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _end_with_parent() -> None:
