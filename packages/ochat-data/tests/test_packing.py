@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,7 +98,7 @@ def test_lengths_that_cannot_be_packed_are_named(lengths: list[object], message:
 @pytest.mark.parametrize(
     "arguments", [{"capacity": 0}, {"world_size": 0}, {"seed": -1}, {"epoch": -1}]
 )
-def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, int]) -> None:
+def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(PackingError, match="must"):
         plan_batches([1, 2], **{"capacity": CAPACITY, **arguments})
 

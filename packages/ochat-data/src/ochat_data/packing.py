@@ -14,14 +14,17 @@ from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from .errors import PackingError
+from .packing_throughput import pack_throughput
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+PackingMode = Literal["random", "throughput"]
 
 # The share of a step that is dealt out in stream order; what is left over is filled by best fit.
 # 98.5 % leaves gaps that sequences of ordinary length can still close.
@@ -72,7 +75,13 @@ class PackPlan:
 
 
 def plan_batches(
-    lengths: ArrayLike, *, capacity: int, world_size: int = 1, seed: int = 0, epoch: int = 0
+    lengths: ArrayLike,
+    *,
+    capacity: int,
+    world_size: int = 1,
+    seed: int = 0,
+    epoch: int = 0,
+    mode: PackingMode = "random",
 ) -> PackPlan:
     """Packs one epoch: every example once, no batch above capacity, nothing dropped.
 
@@ -87,6 +96,9 @@ def plan_batches(
         world_size: Number of ranks.
         seed: Seed of the shuffle; with `epoch` it determines the plan completely.
         epoch: Each epoch is shuffled and packed anew.
+        mode: `random` keeps steps like random draws; `throughput` sorts within windows, which
+            evens out the ranks even where the capacity is that of one longest example, but makes
+            steps of only long or only short examples.
 
     Raises:
         PackingError: An example is longer than the capacity, or an argument makes no sense.
@@ -102,9 +114,21 @@ def plan_batches(
         )
     if seed < 0 or epoch < 0:
         raise PackingError(f"seed and epoch must not be negative, got {seed} and {epoch}")
+    if mode not in get_args(PackingMode):
+        raise PackingError(f"no packing {mode!r}; choose {' or '.join(get_args(PackingMode))}")
     sizes = check_lengths(lengths, capacity)
-    permutation = np.random.default_rng([seed, epoch]).permutation(len(sizes))
-    slots, steps = _pack(sizes[permutation], capacity, world_size)
+    draws = np.random.default_rng([seed, epoch])
+    permutation = draws.permutation(len(sizes))
+    if mode == "throughput":
+        slots, steps = pack_throughput(
+            sizes[permutation],
+            capacity=capacity,
+            world_size=world_size,
+            quadratic_cost=_QUADRATIC_COST,
+            draws=draws,
+        )
+    else:
+        slots, steps = _pack(sizes[permutation], capacity, world_size)
     order = np.argsort(slots, kind="stable")
     counts = np.bincount(slots, minlength=steps * world_size)
     return PackPlan(

@@ -52,6 +52,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="S",
         help="seed of the shuffle (default: %(default)s)",
     )
+    parser.add_argument(
+        "--mode",
+        choices=("random", "throughput"),
+        default="random",
+        help="random steps, or fuller and more even ones that are sorted (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -85,6 +91,7 @@ def run(args: argparse.Namespace) -> None:
         world_size=args.world_size,
         seed=args.seed,
         epoch=args.epoch,
+        mode=args.mode,
     )
     seconds = time.perf_counter() - started
     if not plan.steps:
