@@ -100,7 +100,7 @@ def test_lengths_that_cannot_be_packed_are_named(lengths: list[object], message:
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(PackingError, match="must"):
-        plan_batches([1, 2], **{"capacity": CAPACITY, **arguments})
+        plan_batches([1, 2], **(dict[str, Any](capacity=CAPACITY) | arguments))
 
 
 @pytest.mark.parametrize(("step", "rank"), [(1, 0), (0, 2), (-1, 0), (0, -1)])

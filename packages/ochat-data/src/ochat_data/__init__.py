@@ -29,6 +29,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .dataset import Example, TokenDataset, TokenSplit
     from .examples import TokenizeOptions
+    from .legacy_dataset import LegacyDataset, is_legacy
     from .manifest import Manifest, SourceInfo, SplitInfo, Totals, Truncation
     from .pack_statistics import PackStatistics, pack_statistics
     from .packing import PackPlan, plan_batches
@@ -42,6 +43,7 @@ __all__ = [
     "Example",
     "InputError",
     "LabelError",
+    "LegacyDataset",
     "Manifest",
     "OutputError",
     "PackPlan",
@@ -58,6 +60,7 @@ __all__ = [
     "TokenizeOptions",
     "Totals",
     "Truncation",
+    "is_legacy",
     "pack_statistics",
     "plan_batches",
     "sample_files",
@@ -66,6 +69,7 @@ __all__ = [
 
 _HOMES = {
     "Example": "dataset",
+    "LegacyDataset": "legacy_dataset",
     "Manifest": "manifest",
     "PackPlan": "packing",
     "PackStatistics": "pack_statistics",
@@ -78,6 +82,7 @@ _HOMES = {
     "TokenizeOptions": "examples",
     "Totals": "manifest",
     "Truncation": "manifest",
+    "is_legacy": "legacy_dataset",
     "pack_statistics": "pack_statistics",
     "plan_batches": "packing",
     "sample_files": "sample_set",
