@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .dataset import Example, TokenDataset, TokenSplit
     from .examples import TokenizeOptions
     from .legacy_dataset import LegacyDataset, is_legacy
-    from .manifest import Manifest, SourceInfo, SplitInfo, Totals, Truncation
+    from .manifest import DOCUMENT_CONDITION, Manifest, SourceInfo, SplitInfo, Totals, Truncation
     from .pack_statistics import PackStatistics, pack_statistics
     from .packing import PackPlan, plan_batches
     from .record import Record
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .tokenizing import TokenDatasetBuilder, write_token_dataset
 
 __all__ = [
+    "DOCUMENT_CONDITION",
     "DataError",
     "DatasetError",
     "Example",
@@ -68,6 +69,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DOCUMENT_CONDITION": "manifest",
     "Example": "dataset",
     "LegacyDataset": "legacy_dataset",
     "Manifest": "manifest",

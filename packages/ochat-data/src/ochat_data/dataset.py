@@ -70,6 +70,11 @@ class TokenSplit:
         return lowest if lowest < 0 else highest if highest >= vocab_size else None
 
     @property
+    def largest_id(self) -> int:
+        """The largest token id; -1 where there are no tokens."""
+        return int(self._ids.max(initial=-1))
+
+    @property
     def turns(self) -> NDArray[np.int64]:
         """Runs of tokens with a weight, which are the trained turns, int64 `(examples,)`."""
         return np.diff(self._span_offsets)
