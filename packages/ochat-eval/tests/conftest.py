@@ -219,3 +219,10 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("OCHAT_TEST_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def grading_cases(test_data: Path) -> list[dict[str, Any]]:
+    """The adversarial cases with their expected verdicts and those of public graders."""
+    lines = (test_data / "grading_cases.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]

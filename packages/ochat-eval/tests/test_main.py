@@ -70,7 +70,8 @@ def test_grading_goes_from_json_lines_to_json_lines() -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        (["grade", "math"], "", "'math' is not available yet in this version"),
+        (["grade", "humaneval"], "", "allow it with --allow-code"),
+        (["grade", "agieval", "--profile", "lm-eval"], "", "has no rule for 'agieval'"),
         (["grade", "mmlu"], '{"response": "A", "label": "A"}\n{\n', "line 2 of standard input"),
         (["grade", "gsm8k"], '{"response": "A", "label": "A"}\n', "is not one number"),
         (["rescore", "nowhere"], "", "give a folder that `ochat-eval run` wrote"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ochat_eval import FamilyError, QuestionError, load_suite, read_questions, sample_questions
+from ochat_eval import QuestionError, load_suite, read_questions, sample_questions
 
 ROW = '{"question": "Q: 1+1? (A) 1 (B) 2", "label": "B", "options": ["A", "B"]}\n'
 
@@ -38,9 +38,10 @@ def test_option_texts_of_the_originals_prompts_are_recognised(test_data: Path) -
                           "mile in area.").score == 1.0  # fmt: skip
 
 
-def test_chain_of_thought_bbh_is_refused_before_anything_is_asked(test_data: Path) -> None:
-    with pytest.raises(FamilyError, match="'bbh_cot' is not available yet"):
-        load_suite(str(test_data / "openchat_eval/fs_cothub/bbh"))
+def test_every_file_of_the_original_is_gradable(test_data: Path) -> None:
+    questions = load_suite(str(test_data / "openchat_eval/fs_cothub/bbh")).questions
+    assert {question.family for question in questions} == {"bbh_cot"}
+    assert len(questions) == 1000
 
 
 def test_ids_and_groups_come_from_file_and_folder_where_rows_have_none(tmp_path: Path) -> None:

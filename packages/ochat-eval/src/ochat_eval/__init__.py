@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ochat_eval.config import Retry, RunConfig
 from ochat_eval.errors import (
+    CodeNotAllowedError,
     EvalError,
     FamilyError,
     GradingError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ochat_eval.runner import run_suite
 
 __all__ = [
+    "CodeNotAllowedError",
     "EvalError",
     "FamilyError",
     "GradingError",

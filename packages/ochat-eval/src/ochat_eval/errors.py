@@ -6,6 +6,7 @@ The tree:
     ├── QuestionError          a suite that cannot be read: missing file, corrupt line, no family
     ├── FamilyError            a grader family that this version does not know or does not have yet
     ├── GradingError           a label or option list that no response could ever be graded against
+    │   └── CodeNotAllowedError  grading would run the model's code, which was not allowed
     ├── ServerError            the server cannot be evaluated: wrong key, wrong model, no such route
     │   └── UnreachableError   nothing answers there, or it stopped answering during the run
     └── RunFolderError         a run folder that is missing, corrupt or of another configuration
@@ -30,6 +31,10 @@ class FamilyError(EvalError):
 
 class GradingError(EvalError):
     """The label or the options make grading impossible, whatever the response."""
+
+
+class CodeNotAllowedError(GradingError):
+    """Grading would run code that a model wrote, and nobody allowed that."""
 
 
 class ServerError(EvalError):

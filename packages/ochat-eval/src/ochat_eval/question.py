@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ochat_eval.errors import QuestionError
-from ochat_eval.graders import grade
+from ochat_eval.graders.families import CODE_FAMILIES, Reference, require_family
+from ochat_eval.graders.formulas import last_box
 from ochat_eval.verdict import Verdict
 
 _LETTER = re.compile(r"[(\[]?([A-Z])[)\]]?")
@@ -31,6 +32,12 @@ class Question:
         prompt: The user message, sent as it is.
         labels: Every right answer: letters, or numbers as text.
         options: The options' texts, or their letters; empty where there are none.
+        task: The task that the group is a part of; the group itself where there is none above.
+        context: What else grading needs, such as the tests of a program.
+        cluster: Questions with the same one (a shared passage) are not independent.
+        max_tokens: Of the answer; None leaves it to the run.
+        stop: Texts that end the answer.
+        gated: Its owners ask not to show it in plain text; reports redact it.
         key: A digest of id and prompt, under which responses are stored.
     """
 
@@ -40,6 +47,12 @@ class Question:
     prompt: str
     labels: tuple[str, ...]
     options: tuple[str, ...] = ()
+    task: str = ""
+    context: Mapping[str, object] = field(default_factory=dict)
+    cluster: str = ""
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    gated: bool = False
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,14 +60,22 @@ class Question:
         digest = hashlib.sha256(f"{self.id}\0{self.prompt}".encode()).hexdigest()
         object.__setattr__(self, "key", digest[:32])
 
-    def grade(self, response: str, *, finish_reason: str | None = None) -> Verdict:
+    def grade(
+        self, response: str, *, finish_reason: str | None = None, allow_code: bool = False
+    ) -> Verdict:
         """Grade a response by the family's rules, with option texts found in the prompt."""
+        return require_family(self.family)(
+            response, self.reference(), finish_reason=finish_reason, allow_code=allow_code
+        )
+
+    def reference(self) -> Reference:
+        """What a response is graded against."""
         options = prompt_options(self.prompt, self.options) or self.options
-        return grade(self.family, response, self.labels, options, finish_reason=finish_reason)
+        return Reference(labels=self.labels, options=options, context=self.context)
 
     def to_json(self) -> dict[str, object]:
         """The question in the layout that `from_json` and every suite file use."""
-        return {
+        row: dict[str, object] = {
             "id": self.id,
             "group": self.group,
             "family": self.family,
@@ -62,6 +83,15 @@ class Question:
             "label": list(self.labels),
             "options": list(self.options),
         }
+        further = {
+            "task": self.task,
+            "context": dict(self.context),
+            "cluster": self.cluster,
+            "max_tokens": self.max_tokens,
+            "stop": list(self.stop),
+            "gated": self.gated,
+        }
+        return row | {name: value for name, value in further.items() if value}
 
     @classmethod
     def from_json(
@@ -87,13 +117,25 @@ class Question:
             raise QuestionError(
                 "the family is unknown: add a field 'family' to the row, or give --family"
             )
+        context = row.get("context") or row.get("_metadata") or {}
+        if not isinstance(context, Mapping):
+            raise QuestionError("the field 'context' must be an object")
+        limit = row.get("max_tokens")
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise QuestionError("the field 'max_tokens' must be a whole number above 0")
         return cls(
             id=default_id if row.get("id") is None else str(row["id"]),
             group=default_group if row.get("group") is None else str(row["group"]),
             family=found_family,
             prompt=prompt,
-            labels=_texts(row, "label", required=True),
+            labels=_labels(row, found_family, context),
             options=_texts(row, "options", required=False),
+            task=str(row.get("task") or ""),
+            context=context,
+            cluster=str(row.get("cluster") or ""),
+            max_tokens=limit,
+            stop=_texts(row, "stop", required=False),
+            gated=row.get("gated") is True,
         )
 
 
@@ -122,6 +164,18 @@ def prompt_options(prompt: str, options: tuple[str, ...]) -> tuple[str, ...]:
 def _option_text(text: str, *, last: bool) -> str:
     """An option as it would be answered: without the list's own words and punctuation."""
     return (text if last else _CONJUNCTION.sub("", text)).strip().rstrip(_PUNCTUATION)
+
+
+def _labels(
+    row: Mapping[str, object], family: str, context: Mapping[str, object]
+) -> tuple[str, ...]:
+    """The right answers; of a program its tests are, of the original's MATH rows the box is."""
+    if family in CODE_FAMILIES:
+        return ("pass",)
+    solution = context.get("solution")
+    if family == "math" and isinstance(solution, str) and (box := last_box(solution)):
+        return (box.content,)
+    return _texts(row, "label", required=True)
 
 
 def _texts(row: Mapping[str, object], field: str, *, required: bool) -> tuple[str, ...]:

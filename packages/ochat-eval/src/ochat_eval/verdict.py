@@ -26,14 +26,14 @@ class Verdict:
     Attributes:
         status: Correct, incorrect, unparsed (no answer found), truncated (cut off before an answer
             came) or error (the server gave no response).
-        score: 1.0 where correct, None where error, else 0.0.
+        score: 1.0 where correct, None where error, else 0.0; of a judge the rating, or A, B, tie.
         extracted: The answer as understood: a letter, a number, or the alternatives of a hedge.
         rule: The name of the rule that decided, for example `answer-is`.
         span: Start and end (characters of the response) of what the rule looked at.
     """
 
     status: Status
-    score: float | None
+    score: float | str | None
     extracted: str | None = None
     rule: str = ""
     span: tuple[int, int] | None = None

@@ -12,15 +12,22 @@ from typing import BinaryIO
 
 import orjson
 
-from ochat_eval.errors import GradingError
-from ochat_eval.graders import family_names, require_family
-from ochat_eval.graders.families import Grader
+from ochat_eval.errors import CodeNotAllowedError, GradingError
+from ochat_eval.graders.families import (
+    CODE_FAMILIES,
+    Grader,
+    Reference,
+    family_names,
+    require_family,
+)
+from ochat_eval.profiles import profile_grader, profile_names
 from ochat_eval.verdict import Verdict
 
 _EPILOG = """\
 input (standard input, one JSON object a line):
   {"response": "The answer is (B).", "label": "B", "context": {"choices": ["no", "yes"]}}
-  context is optional: "choices" (texts or letters of the options), "finish_reason"
+  context is optional: "choices" (texts or letters of the options), "finish_reason"; a program needs
+  "prompt", "test" and "entry_point", and --allow-code
 output (standard output):
   {"status": "correct", "score": 1.0, "extracted": "B", "rule": "answer-is"}
 
@@ -39,13 +46,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("family", help=f"one of {', '.join(family_names())}")
+    parser.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run programs of the model on this machine (humaneval); best in a container",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=("ochat", *profile_names()),
+        default="ochat",
+        help="the rules of an older grader instead of ours",
+    )
     parser.set_defaults(call=call)
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Grade every line of standard input."""
     grader = require_family(arguments.family)
-    for verdict in grade_lines(grader, sys.stdin.buffer):
+    if arguments.profile != "ochat":
+        grader = profile_grader(arguments.profile, arguments.family)
+    if arguments.family in CODE_FAMILIES and not arguments.allow_code:
+        raise CodeNotAllowedError(
+            f"grading {arguments.family} runs code that the model wrote on this machine: allow it "
+            "with --allow-code, best in a container"
+        )
+    for verdict in grade_lines(grader, sys.stdin.buffer, allow_code=arguments.allow_code):
         row = verdict.to_json()
         del row["span"]
         sys.stdout.buffer.write(orjson.dumps(row) + b"\n")
@@ -53,7 +78,7 @@ def call(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def grade_lines(grader: Grader, lines: BinaryIO) -> Iterator[Verdict]:
+def grade_lines(grader: Grader, lines: BinaryIO, *, allow_code: bool = False) -> Iterator[Verdict]:
     """The verdict on each line that is not blank.
 
     Raises:
@@ -63,12 +88,12 @@ def grade_lines(grader: Grader, lines: BinaryIO) -> Iterator[Verdict]:
         if not line.strip():
             continue
         try:
-            yield _grade(grader, line)
+            yield _grade(grader, line, allow_code=allow_code)
         except GradingError as error:
             raise GradingError(f"line {number} of standard input: {error}") from error
 
 
-def _grade(grader: Grader, line: bytes) -> Verdict:
+def _grade(grader: Grader, line: bytes, *, allow_code: bool) -> Verdict:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -80,8 +105,11 @@ def _grade(grader: Grader, line: bytes) -> Verdict:
     if not isinstance(context, Mapping):
         raise GradingError("the field 'context' must be an object: correct the line")
     choices = _texts(context.get("choices") or context.get("options") or [], "choices")
-    label = _texts(row.get("label"), "label")
-    return grader(response, label, choices, finish_reason=context.get("finish_reason"))
+    label = _texts([] if row.get("label") is None else row["label"], "label")
+    reference = Reference(labels=tuple(label), options=tuple(choices), context=context)
+    return grader(
+        response, reference, finish_reason=context.get("finish_reason"), allow_code=allow_code
+    )
 
 
 def _texts(value: object, field: str) -> list[str]:

@@ -46,16 +46,21 @@ class Cleaned:
     unclosed: bool
 
 
-def clean(response: str) -> Cleaned:
-    """Fold characters, blank closed reasoning blocks and cut hallucinated follow-up turns."""
-    text, unclosed = _without_reasoning(_fold(response))
+def clean(response: str, *, markup: bool = True) -> Cleaned:
+    """Fold characters, blank closed reasoning blocks and cut hallucinated follow-up turns.
+
+    Args:
+        response: What the model wrote.
+        markup: Whether to blank Markdown's emphasis; in a formula `_` and `*` have a meaning.
+    """
+    text, unclosed = without_reasoning(_fold(response))
     text = _first_turn(text)
-    if not _MARKUP.isdisjoint(text):
+    if markup and not _MARKUP.isdisjoint(text):
         text = _EMPHASIS.sub(_blank, text)
     return Cleaned(text=text, unclosed=unclosed)
 
 
-def _without_reasoning(text: str) -> tuple[str, bool]:
+def without_reasoning(text: str) -> tuple[str, bool]:
     """The text with closed reasoning blanked, and whether a block is left open."""
     done: list[str] = []
     position = 0
