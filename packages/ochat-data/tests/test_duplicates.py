@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ochat_data import Record
+from ochat_data import Record, deduplication
 from ochat_data.deduplication import (
     dropped_places,
     exact_digest,
@@ -50,11 +51,35 @@ def test_case_and_spaces_do_not_make_a_record_another(talk: Talk) -> None:
     assert len({exact_digest(record) for record in [same[0], *others]}) == 5
 
 
-@given(digests=st.lists(st.sampled_from([b"a", b"b", b"c", b"d"])))
+@pytest.fixture(params=[1, 3, 1000])
+def most_recent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(deduplication, "_MOST_RECENT", request.param)
+    return request.param
+
+
+# Two of them share their first half, two their last.
+DIGESTS = [b"a" * 16, b"b" * 16, b"a" * 8 + b"b" * 8, b"b" * 8 + b"a" * 8, b"\xff" * 16, bytes(16)]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(digests=st.lists(st.sampled_from(DIGESTS)))
+@pytest.mark.usefixtures("most_recent")
 def test_of_equal_digests_the_first_is_kept(digests: list[bytes]) -> None:
     dropped = dropped_places(exact_groups(digests))
     kept = [digest for place, digest in enumerate(digests) if place not in dropped]
     assert kept == list(dict.fromkeys(digests))
+
+
+def test_many_records_are_told_apart_in_little_room() -> None:
+    numbers = np.random.default_rng(0).integers(0, 1 << 62, (300_000, 2)).tobytes()
+    seen = deduplication.ExactDuplicates()
+    tracemalloc.start()
+    for place in range(300_000):
+        assert seen.first_of(numbers[16 * place : 16 * place + 16], place) is None
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen.first_of(numbers[16 * 777 : 16 * 778], 300_000) == 777
+    assert held < 25e6  # a dictionary of them takes 50 MB
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.05, 0.2])

@@ -69,7 +69,7 @@ def test_tags_in_a_question_are_not_taken_for_markup() -> None:
     assert cleaned(text) == text
 
 
-def test_duplicates_are_the_same_in_every_process(tmp_path: Path, talk: Talk) -> None:
+def test_duplicates_are_the_same_in_every_process(talk: Talk) -> None:
     program = (
         "import json, sys\nfrom ochat_data import Record\n"
         "from ochat_data.deduplication import exact_digest\n"

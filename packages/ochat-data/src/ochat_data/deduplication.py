@@ -32,6 +32,8 @@ _DRAWS = np.random.default_rng(20231117)
 _FACTORS = _DRAWS.integers(1, 1 << 29, size=(_PERMUTATIONS, 1), dtype=np.uint64)
 _SHIFTS = _DRAWS.integers(0, 1 << 60, size=(_PERMUTATIONS, 1), dtype=np.uint64)
 _BLOCK = 4096
+_HALVES = np.dtype(np.uint64)
+_MOST_RECENT = 1 << 18
 _MOST_PARTNERS = 8
 
 
@@ -79,16 +81,48 @@ class DuplicateGroup:
 
 
 class ExactDuplicates:
-    """Tells whether a digest was seen before; holds 16 bytes of each."""
+    """Tells whether a digest was seen before; holds some 24 bytes of each.
+
+    The latest lie in a dictionary. When they are many they join the others, three sorted arrays
+    that take an eighth of a dictionary's room: millions of records must not fill the memory.
+    """
 
     def __init__(self) -> None:
         """Nothing was seen."""
-        self._first: dict[bytes, int] = {}
+        self._recent: dict[bytes, int] = {}
+        self._heads = np.empty(0, dtype=np.uint64)
+        self._tails = np.empty(0, dtype=np.uint64)
+        self._places = np.empty(0, dtype=np.uint64)
 
     def first_of(self, digest: bytes, place: int) -> int | None:
-        """The place at which the digest was seen first; None if it is new."""
-        first = self._first.setdefault(digest, place)
+        """The place at which the digest of 16 bytes was seen first; None if it is new."""
+        first = self._settled(digest)
+        if first is None:
+            first = self._recent.setdefault(digest, place)
+            if len(self._recent) >= _MOST_RECENT:
+                self._settle()
         return None if first == place else first
+
+    def _settled(self, digest: bytes) -> int | None:
+        if not len(self._heads):
+            return None
+        head, tail = np.frombuffer(digest, dtype=_HALVES)
+        at = int(np.searchsorted(self._heads, head))
+        while at < len(self._heads) and self._heads[at] == head:
+            if self._tails[at] == tail:
+                return int(self._places[at])
+            at += 1
+        return None
+
+    def _settle(self) -> None:
+        halves = np.frombuffer(b"".join(self._recent), dtype=_HALVES).reshape(-1, 2)
+        order = np.argsort(halves[:, 0], kind="stable")
+        at = np.searchsorted(self._heads, halves[order, 0])
+        places = np.fromiter(self._recent.values(), dtype=np.uint64, count=len(self._recent))
+        self._heads = np.insert(self._heads, at, halves[order, 0])
+        self._tails = np.insert(self._tails, at, halves[order, 1])
+        self._places = np.insert(self._places, at, places[order])
+        self._recent.clear()
 
 
 def exact_groups(digests: Iterable[bytes]) -> list[DuplicateGroup]:

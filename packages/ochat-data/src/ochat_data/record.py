@@ -66,18 +66,14 @@ class Record:
             RecordError: Model or source hold a lone surrogate, which UTF-8 cannot carry.
         """
         record = cls(id="", conversation=conversation, model=model, source=source)
-        content = [conversation.to_json(), model, source]
-        digest = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16)
-        return replace(record, id=digest.hexdigest())
+        return replace(record, id=record._digest())
 
     @classmethod
     def create_document(cls, text: str, *, source: str = "", weight: float | None = None) -> Record:
         """Makes the record of a plain document; errors as `create`."""
         empty = Conversation(messages=())
         record = cls(id="", conversation=empty, source=source, text=text, weight=weight)
-        content = [text, source]
-        digest = hashlib.blake2b(orjson.dumps(content), digest_size=16)
-        return replace(record, id=digest.hexdigest())
+        return replace(record, id=record._digest())
 
     @classmethod
     def from_json(cls, value: object) -> Record:
@@ -95,12 +91,14 @@ class Record:
             raise RecordError(str(error)) from error
         if not conversation.messages:
             raise RecordError("the conversation has no messages")
-        record = cls.create(
-            conversation,
+        record = cls(
+            id=_given_id(fields),
+            conversation=conversation,
             model=text_field(fields, "model"),
             source=text_field(fields, "source"),
+            language=_language(fields),
         )
-        return replace(record, id=_given_id(fields) or record.id, language=_language(fields))
+        return record if record.id else replace(record, id=record._digest())
 
     @classmethod
     def _document_from_json(cls, fields: Mapping[str, object]) -> Record:
@@ -111,6 +109,12 @@ class Record:
             text, source=text_field(fields, "source"), weight=weight_field(fields)
         )
         return replace(record, id=_given_id(fields) or record.id, language=_language(fields))
+
+    def _digest(self) -> str:
+        """32 hexadecimal digits of what is said and where it comes from."""
+        said: list[object] = [self.text] if self.text else [self.conversation.to_json(), self.model]
+        data = orjson.dumps([*said, self.source], option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
 
     def to_json(self) -> dict[str, object]:
         """The JSON object of one line; absent fields are left out."""
