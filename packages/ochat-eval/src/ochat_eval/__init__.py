@@ -1,4 +1,4 @@
-"""Benchmarks for chat models: questions, graders, a runner over HTTP, and tables with intervals.
+"""Benchmarks for chat models: tasks, graders, a runner, and tables with intervals.
 
 Importing this loads no HTTP client: `run_suite` and `RunConfig` bring theirs when first used.
 Serving a model is `ochat-serve`'s business; any OpenAI-compatible server will do.
@@ -17,13 +17,16 @@ from ochat_eval.errors import (
     QuestionError,
     RunFolderError,
     ServerError,
+    TaskError,
     UnreachableError,
 )
 from ochat_eval.graders import family_names, grade, grade_choice, grade_number
 from ochat_eval.question import Question
-from ochat_eval.suite import Suite, load_suite, read_questions, sample_questions
+from ochat_eval.question_files import read_questions
+from ochat_eval.suite import Suite, SuiteOptions, load_suite, sample_questions
 from ochat_eval.summary import rescore
 from ochat_eval.tally import Tally, wilson_interval
+from ochat_eval.tasks import TaskSpec, find_tasks
 from ochat_eval.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -42,10 +45,14 @@ __all__ = [
     "ServerError",
     "Status",
     "Suite",
+    "SuiteOptions",
     "Tally",
+    "TaskError",
+    "TaskSpec",
     "UnreachableError",
     "Verdict",
     "family_names",
+    "find_tasks",
     "grade",
     "grade_choice",
     "grade_number",

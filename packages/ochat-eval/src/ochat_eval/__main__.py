@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ochat_eval.commands import grade, report, rescore, run
+from ochat_eval.commands import grade, report, rescore, run, tasks
 from ochat_eval.errors import EvalError
 
 _DESCRIPTION = """\
-Benchmarks for chat models: ask questions of an OpenAI-compatible server, grade the answers by
+Benchmarks for chat models: ask whole suites of a server or of a model folder, grade the answers by
 rules that never credit a guess, and report accuracy with confidence intervals.
 """
 _EPILOG = """\
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, grade, rescore, report):
+    for command in (run, grade, rescore, report, tasks):
         command.add_parser(commands)
     return parser
 

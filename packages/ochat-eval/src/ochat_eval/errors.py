@@ -4,6 +4,7 @@ The tree:
 
     EvalError
     ├── QuestionError          a suite that cannot be read: missing file, corrupt line, no family
+    │   └── TaskError          a task file that cannot be read, or a task that nobody knows
     ├── FamilyError            a grader family that this version does not know or does not have yet
     ├── GradingError           a label or option list that no response could ever be graded against
     │   └── CodeNotAllowedError  grading would run the model's code, which was not allowed
@@ -23,6 +24,10 @@ class EvalError(Exception):
 
 class QuestionError(EvalError):
     """A suite cannot be read; the message names the file, the line and the remedy."""
+
+
+class TaskError(QuestionError):
+    """A task's TOML file is wrong, or no task has that name."""
 
 
 class FamilyError(EvalError):

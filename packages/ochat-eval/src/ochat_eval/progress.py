@@ -22,12 +22,20 @@ class Progress:
         """Start counting; `done` questions were answered before and count neither way."""
         self._stream, self._total, self._before = stream, total, done
         self._counts: Counter[str] = Counter()
+        self._asked = self._tokens = 0
         self._start = self._shown = time.monotonic()
         self._terminal = stream.isatty()
 
-    def add(self, status: Status) -> None:
-        """Count one graded response and show the line when it is due."""
+    def count(self, status: Status) -> None:
+        """Count a verdict on a response that was added before."""
         self._counts[status.value] += 1
+
+    def add(self, status: Status | None, tokens: int | None = None) -> None:
+        """Count one response, with its verdict where it has one, and show the line when due."""
+        self._asked += 1
+        self._tokens += tokens or 0
+        if status is not None:
+            self.count(status)
         now = time.monotonic()
         if now - self._shown >= (_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
             self._shown = now
@@ -35,7 +43,7 @@ class Progress:
 
     def finish(self) -> None:
         """Show the last state and end the line."""
-        if self._counts:
+        if self._asked:
             self._write(time.monotonic())
             if self._terminal:
                 self._stream.write("\n")
@@ -43,13 +51,14 @@ class Progress:
 
     def line(self, seconds: float) -> str:
         """The line after so many seconds."""
-        asked, tally = self._counts.total(), Tally(**self._counts)
+        asked, tally = self._asked, Tally(**self._counts)
         done, rate = self._before + asked, asked / max(seconds, 1e-9)
         accuracy = "-" if tally.accuracy is None else f"{tally.accuracy:.1%}"
         problems = tally.unparsed + tally.truncated
         return (
             f"{done}/{self._total} | accuracy {accuracy} | unparsed or cut {problems} | "
-            f"errors {tally.error} | {rate:.1f}/s | {_duration((self._total - done) / rate)} left"
+            f"errors {tally.error} | {rate:.1f}/s, "
+            f"{self._tokens / max(seconds, 1e-9):.0f} tokens/s | {_duration((self._total - done) / rate)} left"
         )
 
     def _write(self, now: float) -> None:

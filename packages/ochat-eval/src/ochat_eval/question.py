@@ -68,6 +68,23 @@ class Question:
             response, self.reference(), finish_reason=finish_reason, allow_code=allow_code
         )
 
+    def require_gradable(self) -> None:
+        """Return if some response could be graded; runs nothing.
+
+        Raises:
+            GradingError: Label, options or context make it impossible, or a library is missing.
+        """
+        if self.family in CODE_FAMILIES:
+            from ochat_eval.graders.code import require_context
+
+            require_context(self.context)
+        elif self.family == "math":
+            from ochat_eval.graders.equivalence import require_math_verify
+
+            require_math_verify()
+        else:
+            self.grade("")
+
     def reference(self) -> Reference:
         """What a response is graded against."""
         options = prompt_options(self.prompt, self.options) or self.options

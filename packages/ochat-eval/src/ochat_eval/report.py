@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ochat_eval.errors import RunFolderError
 from ochat_eval.store import read_json
+from ochat_eval.table import lines_of
 from ochat_eval.tally import Tally
 
 _HEADER = ("run", "n", "accuracy", "95 % interval", "unparsed", "truncated", "errors")
@@ -50,17 +51,20 @@ def read_run(path: Path) -> RunLine:
     )
 
 
+def profile_lines(path: Path, summary: Mapping[str, object]) -> list[RunLine]:
+    """A line for every older grader that graded the same responses."""
+    profiles = summary.get("profiles")
+    lines: list[RunLine] = []
+    for name, figures in (profiles if isinstance(profiles, Mapping) else {}).items():
+        counts = {key.removesuffix("s"): figures["overall"][key] for key in _COUNTS}
+        lines.append(RunLine(label=f"  as {name}", path=path, digest="", tally=Tally(**counts)))
+    return lines
+
+
 def table(runs: Sequence[RunLine]) -> str:
     """The runs as a table of plain text, one a line, in the order given."""
     rows = [_HEADER, *(_cells(run) for run in runs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if not index else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return "\n".join(lines_of(rows))
 
 
 def comparisons(runs: Sequence[RunLine]) -> list[dict[str, object]]:

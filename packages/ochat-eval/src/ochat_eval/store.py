@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ from ochat_eval.errors import RunFolderError
 from ochat_eval.question import Question
 
 SCHEMA_VERSION = 1
+_SYNC_SECONDS = 1.0
 _REMEDY = "use the same options again, or another --output"
 
 
@@ -37,6 +39,8 @@ class Response:
         seconds: From the first attempt to the last byte.
         prompt_tokens: As the server counts them.
         completion_tokens: As the server counts them.
+        reasoning: What a server that separates it gave as reasoning.
+        fitted: Whether the limit of tokens was left out, because it did not fit the context.
     """
 
     key: str
@@ -49,6 +53,8 @@ class Response:
     seconds: float = 0.0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning: str | None = None
+    fitted: bool = False
 
 
 class RunFolder:
@@ -59,6 +65,7 @@ class RunFolder:
         self.path = path
         self.manifest = manifest
         self._file: BufferedWriter | None = None
+        self._synced = 0.0
 
     @classmethod
     def prepare(
@@ -103,7 +110,7 @@ class RunFolder:
 
     def questions(self) -> list[Question]:
         """The questions of the run, in order."""
-        lines = self._lines("questions.jsonl")
+        lines = read_lines(self.path / "questions.jsonl")
         return [Question.from_json(row) for row in lines]
 
     def responses(self) -> dict[str, Response]:
@@ -111,7 +118,7 @@ class RunFolder:
 
         A torn last line, left by a process that was killed while writing, is ignored.
         """
-        rows = self._lines("responses.jsonl") if (self.path / "responses.jsonl").exists() else []
+        rows = read_lines(self.path / "responses.jsonl") if (self.path / "responses.jsonl").exists() else []
         try:
             found = [Response(**row) for row in rows]
         except TypeError as error:
@@ -135,11 +142,93 @@ class RunFolder:
         return self
 
     def append(self, response: Response) -> None:
-        """Write one response; it survives the death of this process, though not of the machine."""
+        """Write one response; it survives the death of this process, and soon of the machine."""
         if self._file is None:
             raise RuntimeError("open the folder with `with` before appending")
-        self._file.write(orjson.dumps(asdict(response)) + b"\n")
+        self._file.write(orjson.dumps(response) + b"\n")
         self._file.flush()
+        now = time.monotonic()
+        if now - self._synced >= _SYNC_SECONDS:
+            self._synced = now
+            os.fsync(self._file.fileno())
+
+    def __exit__(self, *_: object) -> None:
+        """Close the responses and have them on the disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+
+
+_OWN_BEGINNINGS for entry in path.iterdir()):
+                raise RunFolderError(f"{path} is not empty and holds no run: give another --output")
+            write_lines(path / "questions.jsonl", (question.to_json() for question in questions))
+            write_json(path / "run.json", manifest)
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write to {path}: {error.strerror}; give another --output"
+            ) from error
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing run folder.
+
+        Raises:
+            RunFolderError: No manifest there, or one of another version of the layout.
+        """
+        manifest = read_json(path / "run.json", "give a folder that `ochat-eval run` wrote")
+        if manifest.get("schema_version") != SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{path / 'run.json'} has layout version {manifest.get('schema_version')!r}, this "
+                f"version reads {SCHEMA_VERSION}: run the evaluation again"
+            )
+        return cls(path, manifest)
+
+    def questions(self) -> list[Question]:
+        """The questions of the run, in order."""
+        lines = read_lines(self.path / "questions.jsonl")
+        return [Question.from_json(row) for row in lines]
+
+    def responses(self) -> dict[str, Response]:
+        """The stored response of every key; the last where a question was asked again.
+
+        A torn last line, left by a process that was killed while writing, is ignored.
+        """
+        rows = read_lines(self.path / "responses.jsonl") if (self.path / "responses.jsonl").exists() else []
+        try:
+            found = [Response(**row) for row in rows]
+        except TypeError as error:
+            raise RunFolderError(
+                f"{self.path / 'responses.jsonl'} has another layout: give another --output"
+            ) from error
+        return {response.key: response for response in found}
+
+    def __enter__(self) -> Self:
+        """Open the responses for appending, after cutting off a torn last line."""
+        path = self.path / "responses.jsonl"
+        try:
+            if path.exists():
+                whole = path.read_bytes().rpartition(b"\n")
+                os.truncate(path, len(whole[0]) + len(whole[1]))
+            self._file = path.open("ab")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write {path}: {error.strerror}; check its rights"
+            ) from error
+        return self
+
+    def append(self, response: Response) -> None:
+        """Write one response; it survives the death of this process, and soon of the machine."""
+        if self._file is None:
+            raise RuntimeError("open the folder with `with` before appending")
+        self._file.write(orjson.dumps(response) + b"\n")
+        self._file.flush()
+        now = time.monotonic()
+        if now - self._synced >= _SYNC_SECONDS:
+            self._synced = now
+            os.fsync(self._file.fileno())
 
     def __exit__(self, *_: object) -> None:
         """Close the responses and have them on the disk."""
@@ -184,17 +273,41 @@ def read_json(path: Path, remedy: str) -> Mapping[str, object]:
     return value
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of a run folder; a torn last line is not one of them.
+
+    Raises:
+        RunFolderError: The file cannot be read, or a line in it is no JSON.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot read {path}: {error.strerror}; give a folder that `ochat-eval run` wrote"
+        ) from error
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            rows.append(orjson.loads(line))
+        except orjson.JSONDecodeError as error:
+            raise RunFolderError(
+                f"{path}, line {number}: not valid JSON; delete the line to have it made again"
+            ) from error
+    return rows
+
+
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Write a JSON object beside its place and rename it."""
-    _write(path, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+    write_bytes(path, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write JSON lines beside their place and rename the file."""
-    _write(path, b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    write_bytes(path, b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it."""
     beside = path.with_name(path.name + ".tmp")
     beside.write_bytes(content)
     beside.replace(path)

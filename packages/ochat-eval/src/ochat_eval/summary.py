@@ -6,29 +6,34 @@ stopped and resumed ends with the same bytes as one that was not. Asking is `run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ochat_eval.errors import RunFolderError
+from ochat_eval.grading import verdicts_of
+from ochat_eval.profiles import profile_verdict
 from ochat_eval.question import Question
 from ochat_eval.store import Response, RunFolder, write_json, write_lines
-from ochat_eval.tally import Tally
+from ochat_eval.tally import Tally, mean_accuracy
 from ochat_eval.verdict import Status, Verdict, failed
 
-
-def verdict_of(question: Question, response: Response) -> Verdict:
-    """The verdict on a stored response."""
-    if response.text is None:
-        return failed(response.error or "no answer")
-    return question.grade(response.text, finish_reason=response.finish_reason)
+Verdicts = Mapping[str, Verdict]
 
 
-def rescore(path: Path, *, known: Mapping[str, Verdict] | None = None) -> dict[str, object]:
+def rescore(
+    path: Path,
+    *,
+    known: Verdicts | None = None,
+    allow_code: bool = False,
+    profiles: Sequence[str] = (),
+) -> dict[str, object]:
     """Grade the responses of a run folder and write `verdicts.jsonl` and `summary.json`.
 
     Args:
         path: The run folder; an unfinished run gives a summary that says so.
         known: Verdicts by key that were computed a moment ago from the same responses.
+        allow_code: Whether programs of the model may run on this machine.
+        profiles: Older graders whose verdicts are written beside ours.
 
     Returns:
         The summary.
@@ -38,17 +43,18 @@ def rescore(path: Path, *, known: Mapping[str, Verdict] | None = None) -> dict[s
     """
     folder = RunFolder.open(path)
     questions, responses = folder.questions(), folder.responses()
-    verdicts = {
-        question.key: (known or {}).get(question.key)
-        or verdict_of(question, responses[question.key])
-        for question in questions
-        if question.key in responses
-    }
-    if not verdicts:
-        raise RunFolderError(f"{path} holds no responses yet: run the evaluation first")
+    verdicts = verdicts_of(questions, responses, known=known or {}, allow_code=allow_code)
     asked = [question for question in questions if question.key in verdicts]
+    if not asked:
+        raise RunFolderError(f"{path} holds no responses yet: run the evaluation first")
     summary = _summary(folder.manifest, questions, asked, verdicts)
+    summary["problems"] = _problems(asked, responses, verdicts)
     try:
+        if profiles:
+            summary["profiles"] = {
+                name: _profile(path, name, asked, responses, allow_code=allow_code)
+                for name in profiles
+            }
         write_lines(path / "verdicts.jsonl", (_row(each, verdicts[each.key]) for each in asked))
         write_json(path / "summary.json", summary)
     except OSError as error:
@@ -67,12 +73,10 @@ def _summary(
     manifest: Mapping[str, object],
     questions: list[Question],
     asked: list[Question],
-    verdicts: Mapping[str, Verdict],
+    verdicts: Verdicts,
 ) -> dict[str, object]:
     overall = Tally.of(verdicts[question.key].status for question in asked)
-    groups: dict[str, list[Status]] = {}
-    for question in asked:
-        groups.setdefault(question.group, []).append(verdicts[question.key].status)
+    versions = manifest.get("tasks")
     return {
         "schema_version": manifest["schema_version"],
         "config": manifest.get("config"),
@@ -80,5 +84,82 @@ def _summary(
         "questions": len(questions),
         "complete": overall.n == len(questions),
         "overall": overall.to_json(),
-        "groups": {group: Tally.of(statuses).to_json() for group, statuses in groups.items()},
+        "tasks": _tasks(asked, verdicts, versions if isinstance(versions, Mapping) else {}),
+        "groups": {name: tally.to_json() for name, tally in _tallies(asked, verdicts).items()},
+    }
+
+
+def _tallies(asked: Iterable[Question], verdicts: Verdicts) -> dict[str, Tally]:
+    """The tally of every group, in the order of the questions."""
+    groups: dict[str, list[Status]] = {}
+    for question in asked:
+        groups.setdefault(question.group, []).append(verdicts[question.key].status)
+    return {group: Tally.of(statuses) for group, statuses in groups.items()}
+
+
+def _tasks(
+    asked: Iterable[Question], verdicts: Verdicts, versions: Mapping[str, object]
+) -> dict[str, object]:
+    """Every task: over its questions (micro), and as the mean of its groups (macro)."""
+    tasks: dict[str, list[Question]] = {}
+    for question in asked:
+        if question.task:
+            tasks.setdefault(question.task, []).append(question)
+    told: dict[str, object] = {}
+    for name, questions in tasks.items():
+        groups = _tallies(questions, verdicts)
+        total = Tally.of(verdicts[question.key].status for question in questions)
+        version = versions.get(name)
+        told[name] = (
+            total.to_json()
+            | {"macro_accuracy": mean_accuracy(groups.values()), "groups": len(groups)}
+            | (dict(version) if isinstance(version, Mapping) else {})
+        )
+    return told
+
+
+def _problems(
+    asked: Iterable[Question], responses: Mapping[str, Response], verdicts: Verdicts
+) -> dict[str, int]:
+    """What a reader must know before believing the figures."""
+    listed = list(asked)
+    found = [responses[question.key] for question in listed]
+    undecided = [verdicts[question.key].rule.endswith("-undecided") for question in listed]
+    return {
+        "empty": sum(response.text == "" for response in found),
+        "cut_by_limit": sum(response.finish_reason == "length" for response in found),
+        "limit_left_out": sum(response.fitted for response in found),
+        "undecided_mathematics": sum(undecided),
+    }
+
+
+def _profile(
+    path: Path,
+    name: str,
+    asked: Iterable[Question],
+    responses: Mapping[str, Response],
+    *,
+    allow_code: bool,
+) -> dict[str, object]:
+    """An older grader's figures; its verdicts go to a file of their own."""
+    graded: list[Question] = []
+    verdicts: dict[str, Verdict] = {}
+    for question in asked:
+        response = responses[question.key]
+        verdict: Verdict | None = failed(response.error or "no answer")
+        if response.text is not None:
+            verdict = profile_verdict(
+                name, question.family, response.text, question.reference(), allow_code=allow_code
+            )
+        if verdict is not None:
+            graded.append(question)
+            verdicts[question.key] = verdict
+    write_lines(path / f"verdicts.{name}.jsonl", (_row(q, verdicts[q.key]) for q in graded))
+    tallies = _tallies(graded, verdicts)
+    unmatched = sum(verdict.rule.endswith("-unmatched") for verdict in verdicts.values())
+    return {
+        "overall": Tally.of(verdict.status for verdict in verdicts.values()).to_json(),
+        "unmatched": unmatched,
+        "tasks": _tasks(graded, verdicts, {}),
+        "groups": {group: tally.to_json() for group, tally in tallies.items()},
     }

@@ -32,6 +32,12 @@ def wilson_interval(successes: int, n: int, *, z: float = _Z95) -> tuple[float, 
     return (0.0 if successes == 0 else low, 1.0 if successes == n else high)
 
 
+def mean_accuracy(tallies: Iterable[Tally]) -> float | None:
+    """The mean of the accuracies of those that have one (macro average); None where none has."""
+    found = [tally.accuracy for tally in tallies if tally.accuracy is not None]
+    return math.fsum(found) / len(found) if found else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """How often each status came.

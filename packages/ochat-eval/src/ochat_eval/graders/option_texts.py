@@ -31,12 +31,12 @@ class OptionTexts:
     Attributes:
         exact: Bare text (lower case, no wrapping punctuation), with and without its article, to
             letter.
-        patterns: Letter and pattern of every text worth looking for, longest text first.
+        sought: Letter and text of every text worth looking for, longest text first.
         short: Letters whose text is too short to count in the middle of prose.
     """
 
     exact: Mapping[str, str]
-    patterns: tuple[tuple[str, re.Pattern[str]], ...]
+    sought: tuple[tuple[str, str], ...]
     short: frozenset[str]
 
     def whole(self, text: str) -> str | None:
@@ -48,22 +48,27 @@ class OptionTexts:
         """The option whose text stands at `begin`, the longest where several do."""
         openers = _OPENERS.match(text, begin, end)
         for position in dict.fromkeys((begin, openers.end() if openers else begin)):
-            for letter, pattern in self.patterns:
-                if match := pattern.match(text, position):
+            for letter, option in self._within(text):
+                if match := _pattern(option).match(text, position):
                     return Found(letters=(letter,), start=match.start(), end=match.end())
         return None
 
     def mentions(self, text: str) -> list[Found]:
         """Every option mentioned and not taken back; one inside a longer one does not count."""
         taken: list[Found] = []
-        for letter, pattern in self.patterns:
+        for letter, option in self._within(text):
             if letter in self.short:
                 continue
-            for match in pattern.finditer(text):
+            for match in _pattern(option).finditer(text):
                 inside = any(f.start <= match.start() and match.end() <= f.end for f in taken)
                 if not inside and not rejected_after(text, match.end()):
                     taken.append(Found(letters=(letter,), start=match.start(), end=match.end()))
         return affirmed(text, sorted(taken, key=lambda found: found.start), also=_BOTH)
+
+    def _within(self, text: str) -> list[tuple[str, str]]:
+        """Letters and texts that may be in a text: compiling a pattern costs more than looking."""
+        lower = text.lower()
+        return [pair for pair in self.sought if pair[1].split(None, 1)[0] in lower]
 
 
 def option_texts(letters: Sequence[str], texts: Sequence[str]) -> OptionTexts:
@@ -82,7 +87,7 @@ def _prepared(letters: tuple[str, ...], texts: tuple[str, ...]) -> OptionTexts:
     ordered = sorted((item for item in sought if item[0] in unique), key=lambda item: -len(item[0]))
     return OptionTexts(
         exact=unique,
-        patterns=tuple((letter, _pattern(text)) for text, letter in ordered),
+        sought=tuple((letter, text) for text, letter in ordered),
         short=frozenset(letter for text, letter in ordered if _SHORT_WORD.fullmatch(text)),
     )
 
@@ -100,6 +105,7 @@ def _sought(text: str, unique: Mapping[str, str]) -> str:
     return short if short in unique and not _SHORT_WORD.fullmatch(short) else text
 
 
+@lru_cache(maxsize=1024)
 def _pattern(text: str) -> re.Pattern[str]:
     words = r"\s+".join(map(re.escape, text.split()))
     return re.compile(rf"(?<![\w.,/\-]){words}(?![\w/]|[.,:]\d|\s*[+*=]\s*\d)", re.IGNORECASE)

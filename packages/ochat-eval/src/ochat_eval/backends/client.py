@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +18,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
+from ochat_eval.backends.base import Reply
 from ochat_eval.config import RunConfig, api_root
 from ochat_eval.errors import ServerError, UnreachableError
 
@@ -27,31 +27,24 @@ _FATAL = frozenset({401, 403, 404, 405})
 _LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What one request led to: a text, or the reason why there is none."""
-
-    text: str | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-    passing: bool = False
-    attempts: int = 1
-    seconds: float = 0.0
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
 class _PassingError(Exception):
     """A failure that may pass.
 
-    `wait_seconds` is what the server asked for, if it did; `unconnected`: nobody was there.
+    `wait_seconds` is what the server asked for, if it did; `unconnected`: nobody was there;
+    `overload`: there is too much in flight.
     """
 
     def __init__(
-        self, reason: str, *, wait_seconds: float | None = None, unconnected: bool = False
+        self,
+        reason: str,
+        *,
+        wait_seconds: float | None = None,
+        unconnected: bool = False,
+        overload: bool = False,
     ) -> None:
         super().__init__(reason)
         self.wait_seconds, self.unconnected = wait_seconds, unconnected
+        self.overload = overload
 
 
 class _RefusedError(Exception):
@@ -118,15 +111,22 @@ class ChatClient:
                 f"{', '.join(served) or '(the server lists none)'}"
             )
 
-    async def ask(self, body: bytes) -> Reply:
+    async def ask(self, body: bytes, *, on_throttle: Callable[[], None]) -> Reply:
         """Send one chat request, again where a failure may pass, and say what came of it.
+
+        An answer without any text is asked for once more: servers under load have been seen to
+        give one. If it is empty again, that is the answer.
+
+        Args:
+            body: The JSON of the request.
+            on_throttle: Called when the server refuses for load or does not answer in time.
 
         Raises:
             UnreachableError: The connection failed for good and nothing answers there any more.
             ServerError: The server refuses key, route or model: no other question would do better.
         """
         start, attempts = time.perf_counter(), self._config.retry.attempts
-        failure = _PassingError("not sent")
+        failure, empty = _PassingError("not sent"), False
         for attempt in range(1, attempts + 1):
             try:
                 decoded = await self._post(body)
@@ -134,10 +134,17 @@ class ChatClient:
                 return Reply(error=str(error), attempts=attempt, seconds=_since(start))
             except _PassingError as error:
                 failure = error
+                if error.overload:
+                    on_throttle()
                 if attempt < attempts:
                     await asyncio.sleep(self._wait(attempt, error.wait_seconds))
             else:
-                return _reply(decoded, attempt, _since(start))
+                reply = _reply(decoded, attempt, _since(start))
+                if empty or reply.text != "" or reply.finish_reason == "length":
+                    return reply
+                empty, failure = True, _PassingError("an answer without text")
+        if empty:
+            return Reply(text="", finish_reason="stop", attempts=attempts, seconds=_since(start))
         if failure.unconnected:
             await self._get("/models")  # raises where nobody is left to ask
         return Reply(error=str(failure), passing=True, attempts=attempts, seconds=_since(start))
@@ -150,13 +157,20 @@ class ChatClient:
                 wait = _retry_after(answer.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             unconnected = isinstance(error, aiohttp.ClientConnectorError)
-            raise _PassingError(_transport(error), unconnected=unconnected) from error
+            raise _PassingError(
+                _transport(error),
+                unconnected=unconnected,
+                overload=isinstance(error, TimeoutError),
+            ) from error
         if status == 200:
             return _decoded(content)
         if status in _FATAL:
             raise _fatal(status, content, self._root)
         if status in _PASSING or status >= 500:
-            raise _PassingError(f"{status}: {_message(content)}", wait_seconds=wait)
+            overload = status in (429, 503)
+            raise _PassingError(
+                f"{status}: {_message(content)}", wait_seconds=wait, overload=overload
+            )
         raise _RefusedError(f"{status}: {_message(content)}")
 
     async def _get(self, path: str) -> tuple[int, bytes]:
@@ -198,7 +212,9 @@ def _reply(decoded: Mapping[str, Any], attempts: int, seconds: float) -> Reply:
     """The first choice of a chat completion; a body of another shape is a refusal."""
     try:
         choice = decoded["choices"][0]
-        text, finish = choice["message"].get("content") or "", choice.get("finish_reason")
+        message, finish = choice["message"], choice.get("finish_reason")
+        text = message.get("content") or ""
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
     except (KeyError, IndexError, TypeError, AttributeError):
         return Reply(
             error="200 without choices[0].message: the server speaks another protocol",
@@ -214,6 +230,7 @@ def _reply(decoded: Mapping[str, Any], attempts: int, seconds: float) -> Reply:
         seconds=seconds,
         prompt_tokens=counts.get("prompt_tokens"),
         completion_tokens=counts.get("completion_tokens"),
+        reasoning=reasoning if isinstance(reasoning, str) else None,
     )
 
 
