@@ -58,7 +58,8 @@ class Progress:
         return (
             f"{done}/{self._total} | accuracy {accuracy} | unparsed or cut {problems} | "
             f"errors {tally.error} | {rate:.1f}/s, "
-            f"{self._tokens / max(seconds, 1e-9):.0f} tokens/s | {_duration((self._total - done) / rate)} left"
+            f"{self._tokens / max(seconds, 1e-9):.0f} tokens/s | "
+            f"{_duration((self._total - done) / rate)} left"
         )
 
     def _write(self, now: float) -> None:

@@ -118,7 +118,7 @@ class RunFolder:
 
         A torn last line, left by a process that was killed while writing, is ignored.
         """
-        rows = read_lines(self.path / "responses.jsonl") if (self.path / "responses.jsonl").exists() else []
+        rows = read_lines(path) if (path := self.path / "responses.jsonl").exists() else []
         try:
             found = [Response(**row) for row in rows]
         except TypeError as error:
@@ -159,102 +159,6 @@ class RunFolder:
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
-
-
-_OWN_BEGINNINGS for entry in path.iterdir()):
-                raise RunFolderError(f"{path} is not empty and holds no run: give another --output")
-            write_lines(path / "questions.jsonl", (question.to_json() for question in questions))
-            write_json(path / "run.json", manifest)
-        except OSError as error:
-            raise RunFolderError(
-                f"cannot write to {path}: {error.strerror}; give another --output"
-            ) from error
-        return cls(path, manifest)
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open an existing run folder.
-
-        Raises:
-            RunFolderError: No manifest there, or one of another version of the layout.
-        """
-        manifest = read_json(path / "run.json", "give a folder that `ochat-eval run` wrote")
-        if manifest.get("schema_version") != SCHEMA_VERSION:
-            raise RunFolderError(
-                f"{path / 'run.json'} has layout version {manifest.get('schema_version')!r}, this "
-                f"version reads {SCHEMA_VERSION}: run the evaluation again"
-            )
-        return cls(path, manifest)
-
-    def questions(self) -> list[Question]:
-        """The questions of the run, in order."""
-        lines = read_lines(self.path / "questions.jsonl")
-        return [Question.from_json(row) for row in lines]
-
-    def responses(self) -> dict[str, Response]:
-        """The stored response of every key; the last where a question was asked again.
-
-        A torn last line, left by a process that was killed while writing, is ignored.
-        """
-        rows = read_lines(self.path / "responses.jsonl") if (self.path / "responses.jsonl").exists() else []
-        try:
-            found = [Response(**row) for row in rows]
-        except TypeError as error:
-            raise RunFolderError(
-                f"{self.path / 'responses.jsonl'} has another layout: give another --output"
-            ) from error
-        return {response.key: response for response in found}
-
-    def __enter__(self) -> Self:
-        """Open the responses for appending, after cutting off a torn last line."""
-        path = self.path / "responses.jsonl"
-        try:
-            if path.exists():
-                whole = path.read_bytes().rpartition(b"\n")
-                os.truncate(path, len(whole[0]) + len(whole[1]))
-            self._file = path.open("ab")
-        except OSError as error:
-            raise RunFolderError(
-                f"cannot write {path}: {error.strerror}; check its rights"
-            ) from error
-        return self
-
-    def append(self, response: Response) -> None:
-        """Write one response; it survives the death of this process, and soon of the machine."""
-        if self._file is None:
-            raise RuntimeError("open the folder with `with` before appending")
-        self._file.write(orjson.dumps(response) + b"\n")
-        self._file.flush()
-        now = time.monotonic()
-        if now - self._synced >= _SYNC_SECONDS:
-            self._synced = now
-            os.fsync(self._file.fileno())
-
-    def __exit__(self, *_: object) -> None:
-        """Close the responses and have them on the disk."""
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
-
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        path = self.path / name
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except OSError as error:
-            raise RunFolderError(
-                f"cannot read {path}: {error.strerror}; give a folder that `ochat-eval run` wrote"
-            ) from error
-        rows = []
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                rows.append(orjson.loads(line))
-            except orjson.JSONDecodeError as error:
-                raise RunFolderError(
-                    f"{path}, line {number}: not valid JSON; delete the line to have it made again"
-                ) from error
-        return rows
 
 
 _OWN_BEGINNINGS = frozenset({"questions.jsonl", "questions.jsonl.tmp", "run.json.tmp"})
@@ -285,7 +189,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise RunFolderError(
             f"cannot read {path}: {error.strerror}; give a folder that `ochat-eval run` wrote"
         ) from error
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
             rows.append(orjson.loads(line))
