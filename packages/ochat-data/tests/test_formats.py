@@ -134,7 +134,7 @@ def test_our_own_records_keep_id_condition_weight_and_source() -> None:
         ({"conversations": []}, "holds no messages"),
         ({"conversations": [7]}, r"conversations\[0\] to be a JSON object, got a number"),
         ({"conversations": [{"value": "x"}]}, r"conversations\[0\].*under 'role', got nothing"),
-        ({"conversations": [{"from": "tool", "value": "x"}]}, "unknown role 'tool'"),
+        ({"conversations": [{"from": "tool", "value": "x"}]}, "messages of 'tool' cannot be kept"),
         ({"conversations": [{"from": "gpt", "value": 3}]}, "string under 'value', got a number"),
         ({"messages": [{"role": "user", "content": None}]}, "under 'content', got nothing"),
         (

@@ -38,6 +38,19 @@ def test_reasons_are_shown_with_examples(rejects: Path, command: Command) -> Non
     assert 'dump.jsonl, line 2: {"q": "Hi", "a": "Hello"}' in out
 
 
+def test_errors_of_one_kind_are_counted_together(tmp_path: Path, command: Command) -> None:
+    turns = [{"from": "human", "value": "Hi"}]
+    rows = [{"conversations": [*turns * n, {"from": "tool", "value": "x"}]} for n in range(5)]
+    path = tmp_path / "dump.jsonl"
+    path.write_text("\n".join(map(json.dumps, [*rows, {"instruction": "a", "output": "b"}])))
+    command("import", path, "--output", tmp_path / "o.jsonl", "--max-reject-rate", "1")
+    code, out, _ = command("rejects", tmp_path / "o.jsonl.rejects.jsonl", "--show", "2")
+    assert code == 0
+    first, *examples = out.splitlines()
+    assert first.startswith("5 at import: conversations[0]: messages of 'tool' cannot be kept")
+    assert len(examples) == 2
+
+
 def test_a_retry_rescues_what_it_can_and_keeps_the_rest(
     rejects: Path, tmp_path: Path, command: Command
 ) -> None:

@@ -34,6 +34,11 @@ _ROLES = {
     "system": "system",
     "developer": "system",
 }
+# What a tool or its caller says, in the spellings of ShareGPT's and OpenAI's descendants.
+_TOOL_ROLES = {
+    *("tool", "function", "function_call", "function_response", "observation"),
+    *("tool_call", "tool_calls", "tool_response", "tool_result", "ipython"),
+}
 # Who answered, by the column of the merge from which OpenChat's Orca models were trained.
 _ORCA_ANSWERS = {"answer_gpt4": "gpt-4", "answer_gpt35": "gpt-3.5-turbo"}
 _GPT4_FILE = re.compile(r"gpt-?_?4", re.IGNORECASE)
@@ -113,7 +118,10 @@ def make_role(spelling: object, where: str) -> str:
     """
     if not isinstance(spelling, str):
         raise RecordError(f"{where}, got {kind_of(spelling)}")
-    role = _ROLES.get(spelling.strip().lower())
+    name = spelling.strip().lower()
+    role = _ROLES.get(name)
+    if name in _TOOL_ROLES:
+        raise RecordError(f"{where}: messages of {spelling!r} cannot be kept; remove tool use")
     if role is None:
         raise RecordError(f"{where}: unknown role {spelling!r}; known are {', '.join(_ROLES)}")
     return role

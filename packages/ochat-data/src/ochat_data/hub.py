@@ -8,6 +8,7 @@ hf:///path/to/folder      a saved dataset
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .errors import InputError
@@ -18,6 +19,21 @@ PREFIX = "hf://"
 def is_hub_address(file: str) -> bool:
     """Whether a file's name means a dataset of this kind."""
     return file.startswith(PREFIX)
+
+
+def saved_dataset(folder: Path) -> str:
+    """The address of a folder that `save_to_disk` made; empty for any other."""
+    one = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    made = one or (folder / "dataset_dict.json").is_file()
+    return f"{PREFIX}{folder.absolute()}" if made else ""
+
+
+def saved_files(address: str) -> list[Path]:
+    """The files of a saved dataset, sorted; none where it lies on the hub."""
+    folder = Path(address.removeprefix(PREFIX).partition("#")[0])
+    if not is_hub_address(address) or not folder.is_absolute():
+        return []
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def hub_rows(address: str) -> Iterator[tuple[str, dict[str, Any]]]:

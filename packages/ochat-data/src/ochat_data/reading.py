@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import sys
 import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from typing import Any, BinaryIO, Literal, cast
 import orjson
 
 from .errors import InputError
-from .hub import hub_rows, is_hub_address
+from .hub import hub_rows, is_hub_address, saved_dataset, saved_files
 from .json_list import ListTruncatedError, list_elements
 
 STDIN = "-"
@@ -36,6 +37,7 @@ _PAGE_STARTS = (b"<!doctype html", b"<html", b"<?xml")
 _TEXT_SUFFIXES = (".txt", ".md", ".text")
 _SUFFIXES = (*_TEXT_SUFFIXES, ".json", ".jsonl", ".ndjson", ".parquet", ".html", ".htm")
 _PACKED = (".gz", ".zst")
+_HUB_NAME = re.compile(r"[\w-]+/[\w.-]+")
 
 ItemKind = Literal["json", "page", "text"]
 
@@ -104,6 +106,8 @@ def read_items(files: Sequence[str], *, text: bool = False) -> Iterator[RawItem]
 def expand_folders(files: Sequence[str]) -> list[str]:
     """The files, and for every folder the data files in it and below it, sorted.
 
+    A folder that Hugging Face's `save_to_disk` made becomes the address of that dataset.
+
     Raises:
         InputError: A folder holds none.
     """
@@ -111,6 +115,9 @@ def expand_folders(files: Sequence[str]) -> list[str]:
     for file in files:
         if file == STDIN or is_hub_address(file) or not Path(file).is_dir():
             found.append(file)
+            continue
+        if address := saved_dataset(Path(file)):
+            found.append(address)
             continue
         inside = sorted(str(path) for path in Path(file).rglob("*") if _is_data(path))
         if not inside:
@@ -126,7 +133,14 @@ def require_readable(files: Sequence[str]) -> None:
     """Refuses files that are missing, before any work is done."""
     for file in files:
         if file != STDIN and not is_hub_address(file) and not Path(file).exists():
-            raise InputError(f"{file} does not exist; check the path")
+            raise InputError(f"{file} does not exist; check the path{_hub_hint(file)}")
+
+
+def _hub_hint(file: str) -> str:
+    """What to write for what looks like the name of a dataset on the hub."""
+    if not _HUB_NAME.fullmatch(file) or file.endswith((*_SUFFIXES, *_PACKED)):
+        return ""
+    return f", or write hf://{file} for the dataset of that name on the hub"
 
 
 def plain_name(file: str) -> str:
@@ -135,7 +149,10 @@ def plain_name(file: str) -> str:
 
 
 def file_digest(file: str) -> str:
-    """SHA-256 of a file's bytes in hexadecimal; empty for a pipe, which is read only once."""
+    """SHA-256 of a file's bytes in hexadecimal; empty for what is read only once, or far away."""
+    if saved := saved_files(file):
+        digests = "".join(file_digest(str(each)) for each in saved)
+        return hashlib.sha256(digests.encode()).hexdigest()
     if file == STDIN or not Path(file).is_file():
         return ""
     with Path(file).open("rb") as stream:

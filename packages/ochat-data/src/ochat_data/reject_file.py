@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .record import Record
 
 _LONGEST_RAW = 200
+# Where in a record an error is, which differs between errors of one kind.
+_NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +81,21 @@ def read_rejects(file: str) -> Iterator[Reject]:
 
 
 def summary_lines(rejects: Iterator[Reject], *, show: int) -> Iterator[str]:
-    """How many for which reason, commonest first, with the first few of each."""
+    """How many for which kind of reason, commonest first, with the first few of each."""
     found: dict[tuple[str, str], list[Reject]] = {}
     counts: dict[tuple[str, str], int] = {}
+    reasons: dict[tuple[str, str], str] = {}
     for reject in rejects:
-        key = (reject.stage, reject.reason)
+        key = (reject.stage, _NUMBERS.sub("N", reject.reason))
         counts[key] = counts.get(key, 0) + 1
+        reasons.setdefault(key, reject.reason)
         if len(found.setdefault(key, [])) < show:
             found[key].append(reject)
     if not counts:
         yield "no rejects"
-    for stage, reason in sorted(counts, key=lambda key: (-counts[key], key)):
-        yield f"{counts[stage, reason]} at {stage}: {reason}"
-        for reject in found[stage, reason]:
+    for key in sorted(counts, key=lambda key: (-counts[key], key)):
+        yield f"{counts[key]} at {key[0]}: {reasons[key]}"
+        for reject in found[key]:
             raw = (
                 reject.raw if len(reject.raw) <= _LONGEST_RAW else f"{reject.raw[:_LONGEST_RAW]}..."
             )
