@@ -39,7 +39,9 @@ def test_every_public_name_is_there() -> None:
     assert all(getattr(ochat_eval, name) for name in ochat_eval.__all__)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["grade"], ["rescore"], ["report"], ["tasks"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["grade"], ["rescore"], ["report"], ["tasks"], ["compare"], ["bridge"]]
+)
 def test_every_command_explains_itself_with_an_example(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
