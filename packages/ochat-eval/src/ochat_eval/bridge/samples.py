@@ -65,7 +65,8 @@ def import_samples(
     for file in files:
         task = _task(file)
         for row in read_rows(file):
-            question, response = _read(row, task, family or _family(task), file)
+            question, response = _read(row, task, family, file)
+            question.require_gradable()
             questions.setdefault(question.key, question)
             responses.setdefault(question.key, response)
             for metric in _METRICS:
@@ -111,7 +112,9 @@ def _family(task: str) -> str:
     )
 
 
-def _read(row: Mapping[str, Any], task: str, family: str, file: Path) -> tuple[Question, Response]:
+def _read(
+    row: Mapping[str, Any], task: str, family: str | None, file: Path
+) -> tuple[Question, Response]:
     try:
         document, arguments = row["doc"], row["arguments"]
         response = row["resps"][0][0]
@@ -121,12 +124,14 @@ def _read(row: Mapping[str, Any], task: str, family: str, file: Path) -> tuple[Q
             f"{file} is no file of samples of a generating task (there is no {error}): give "
             "lm-eval's samples_*.jsonl, written with --log_samples"
         ) from error
+    # The documents of our own export name their family.
+    rules = family or document.get("family") or _family(task)
     question = Question(
         id=f"{task}:{row.get('doc_id')}",
         group=task,
-        family=family,
+        family=rules,
         prompt=_prompt(sent),
-        labels=(_label(str(row.get("target", "")), family),),
+        labels=(_label(str(row.get("target", "")), rules),),
         options=_options(document),
     )
     # lm-eval keeps neither finish reason nor errors: an empty response may have been either.
