@@ -42,6 +42,7 @@ EXTRA: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 2},
     "minimax": {"num_key_value_heads": 2, "head_dim": 8},
     "phi": {"num_key_value_heads": 4},
+    "gemma": {"num_key_value_heads": 2, "head_dim": 8},
     "granite": {"num_key_value_heads": 2, "logits_scaling": 4.0},
 }
 
@@ -59,7 +60,11 @@ def make_model() -> MakeModel:
     """`make_model("llama", attention="eager", **config)`: a toy model, the same every time."""
 
     def make(
-        kind: str, attention: str | None = None, dtype: torch.dtype = torch.float32, **more: Any
+        kind: str,
+        attention: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        spread: float = 4.0,
+        **more: Any,
     ) -> PreTrainedModel:
         control = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
         config = AutoConfig.for_model(kind, **{**SHAPE, **control, **EXTRA.get(kind, {}), **more})
@@ -70,7 +75,7 @@ def make_model() -> MakeModel:
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.ndim >= 2:
-                    parameter.mul_(4.0)
+                    parameter.mul_(spread)
         return model.eval()
 
     return make
@@ -96,6 +101,12 @@ def _records() -> list[Record]:
         conversation = Conversation(messages=tuple(messages), condition="GPT4" if good else "GPT3")
         records.append(Record.create(conversation, source=str(index)))
     return records
+
+
+@pytest.fixture(scope="session")
+def records() -> Callable[[], list[Record]]:
+    """Makes the conversations of `dataset`."""
+    return _records
 
 
 @pytest.fixture(scope="session")

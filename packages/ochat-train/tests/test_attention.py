@@ -8,11 +8,7 @@ from transformers import PreTrainedModel
 
 from ochat_train import IsolationError
 from ochat_train.attention import ATTENTION_NAME, attach_attention, packed
-from ochat_train.attention_backends import (
-    AttentionOptions,
-    can_run_torch_varlen,
-    sequence_sdpa,
-)
+from ochat_train.attention_backends import AttentionOptions, sequence_sdpa
 from ochat_train.forward import model_logits
 from ochat_train.layout import SequenceLayout
 
@@ -146,27 +142,3 @@ def test_gradients_of_grouped_attention_equal_those_of_single_sequences() -> Non
         assert one.grad is not None
         assert other.grad is not None
         assert torch.allclose(one.grad, other.grad, atol=1e-12)
-
-
-def test_the_cuda_kernel_is_not_chosen_on_the_cpu() -> None:
-    query = torch.zeros(3, 2, 8, dtype=torch.bfloat16)
-    assert not can_run_torch_varlen(query, query, AttentionOptions())
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("window", [None, 6])
-def test_the_cuda_kernel_equals_sdpa(window: int | None) -> None:
-    from ochat_train.attention_backends import torch_varlen
-
-    generator = torch.Generator("cuda").manual_seed(0)
-    tokens, device = sum(LENGTHS), torch.device("cuda")
-    q, k, v = (
-        torch.randn(tokens, heads, 64, generator=generator, device=device, dtype=torch.bfloat16)
-        for heads in (4, 2, 2)
-    )
-    layout = SequenceLayout.from_lengths(LENGTHS, device)
-    options = AttentionOptions(window=window)
-    assert can_run_torch_varlen(q, v, options)
-    expected = sequence_sdpa(q.float(), k.float(), v.float(), layout, options)
-    assert (torch_varlen(q, k, v, layout, options).float() - expected).abs().max() < 3e-2

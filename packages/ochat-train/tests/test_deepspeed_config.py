@@ -64,7 +64,7 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
         ({"optimizer": {"type": "Adam"}}, "'optimizer'; remove it and use --lr"),
         ({"scheduler": {"type": "WarmupLR"}}, "'scheduler'; remove it"),
         ({"fp16": {"enabled": True}}, "--precision bf16"),
-        ({"gradient_accumulation_steps": 4}, "raise --batch-tokens"),
+        ({"gradient_accumulation_steps": 4}, "give --accumulation 4"),
         ({"zero_optimization": {"stage": 3}}, "stage 3 is not supported"),
     ],
 )

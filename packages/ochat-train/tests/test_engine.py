@@ -45,8 +45,8 @@ def _flat(engine: SingleProcessEngine) -> torch.Tensor:
 
 def test_a_step_divides_by_the_denominator_it_is_given(make_model: MakeModel) -> None:
     batch = collate([_example(0), _example(1)])
-    one = _engine(make_model).train_step(batch, 22.0, 1e-2)
-    two = _engine(make_model).train_step(batch, 44.0, 1e-2)
+    one = _engine(make_model).train_step([batch], 22.0, 1e-2)
+    two = _engine(make_model).train_step([batch], 44.0, 1e-2)
     assert float(one.loss) == pytest.approx(2 * float(two.loss), rel=1e-6)
     assert one.grad_norm is not None
     assert two.grad_norm is not None
@@ -55,30 +55,30 @@ def test_a_step_divides_by_the_denominator_it_is_given(make_model: MakeModel) ->
 
 def test_only_the_ratio_of_the_weights_matters(make_model: MakeModel) -> None:
     full, tenth = _engine(make_model), _engine(make_model)
-    full.train_step(collate([_example(0), _example(1)]), 22.0, 1e-2)
-    tenth.train_step(collate([_example(0, 0.1), _example(1, 0.1)]), 2.2, 1e-2)
+    full.train_step([collate([_example(0), _example(1)])], 22.0, 1e-2)
+    tenth.train_step([collate([_example(0, 0.1), _example(1, 0.1)])], 2.2, 1e-2)
     assert torch.allclose(_flat(full), _flat(tenth), atol=1e-4)
 
 
 def test_steps_lower_the_loss(make_model: MakeModel) -> None:
     engine = _engine(make_model)
     batch = collate([_example(0)])
-    losses = [float(engine.train_step(batch, 11.0, 1e-2).loss) for _ in range(10)]
+    losses = [float(engine.train_step([batch], 11.0, 1e-2).loss) for _ in range(10)]
     assert losses[-1] < losses[0] * 0.7
 
 
 def test_the_gradient_is_clipped(make_model: MakeModel) -> None:
     before = _flat(_engine(make_model))
     engine = _engine(make_model, replace(CONFIG, max_grad_norm=1e-9, eps=1.0, weight_decay=0.0))
-    engine.train_step(collate([_example(0)]), 11.0, 1.0)
+    engine.train_step([collate([_example(0)])], 11.0, 1.0)
     assert (_flat(engine) - before).norm() < 1e-6
 
 
 def test_bf16_computes_in_half_precision_over_float32_weights(make_model: MakeModel) -> None:
     batch = collate([_example(0), _example(1)])
-    exact = _engine(make_model).train_step(batch, 22.0, 1e-2)
+    exact = _engine(make_model).train_step([batch], 22.0, 1e-2)
     engine = _engine(make_model, replace(CONFIG, precision="bf16"))
-    rough = engine.train_step(batch, 22.0, 1e-2)
+    rough = engine.train_step([batch], 22.0, 1e-2)
     assert float(rough.loss) == pytest.approx(float(exact.loss), rel=2e-2)
     assert float(rough.loss) != float(exact.loss)
     assert {p.dtype for p in engine.model.parameters()} == {torch.float32}
@@ -98,13 +98,13 @@ def test_the_optimiser_state_survives_saving_bit_for_bit(
     make_model: MakeModel, tmp_path: Path
 ) -> None:
     engine = _engine(make_model)
-    engine.train_step(collate([_example(0)]), 11.0, 1e-2)
+    engine.train_step([collate([_example(0)])], 11.0, 1e-2)
     engine.save(tmp_path)
     other = _engine(make_model)
     other.model.load_state_dict(engine.model.state_dict())
     other.load(tmp_path)
     for one in (engine, other):
-        one.train_step(collate([_example(1)]), 11.0, 1e-2)
+        one.train_step([collate([_example(1)])], 11.0, 1e-2)
     assert torch.equal(_flat(engine), _flat(other))
 
 

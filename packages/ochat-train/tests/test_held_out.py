@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 from ochat_data import TokenDataset
 from ochat_train import TrainConfig, probe_isolation
 from ochat_train.engine import SingleProcessEngine
+from ochat_train.examples import ExampleSet
 from ochat_train.held_out import evaluate_held_out
-from ochat_train.run_plan import plan_epoch
+from ochat_train.run_plan import PlanSettings, plan_epoch
 
 MakeModel = Callable[..., PreTrainedModel]
 
@@ -28,8 +29,8 @@ def test_held_out_figures_equal_a_plain_evaluation_of_each_conversation(
     probe_isolation(model)
     config = TrainConfig(model=Path(), data=Path(), output=Path(), precision="fp32")
     engine = SingleProcessEngine(model, config)
-    plan = plan_epoch(split, capacity=300, world_size=1, seed=0, epoch=0)
-    result = evaluate_held_out(engine, split, plan, step=7, epoch=1)
+    plan = plan_epoch(ExampleSet(split), PlanSettings(capacity=300), 0)
+    result = evaluate_held_out(engine, plan, step=7, epoch=1)
 
     rows: list[tuple[str, float, float, float]] = []
     for index in range(len(split)):
@@ -61,6 +62,6 @@ def test_evaluation_leaves_the_model_in_its_mode(make_model: MakeModel, dataset:
     probe_isolation(model)
     model.train()
     config = TrainConfig(model=Path(), data=Path(), output=Path(), precision="fp32")
-    plan = plan_epoch(split, capacity=300, world_size=1, seed=0, epoch=0)
-    evaluate_held_out(SingleProcessEngine(model, config), split, plan, step=0, epoch=0)
+    plan = plan_epoch(ExampleSet(split), PlanSettings(capacity=300), 0)
+    evaluate_held_out(SingleProcessEngine(model, config), plan, step=0, epoch=0)
     assert model.training

@@ -23,13 +23,21 @@ MakeModel = Callable[..., PreTrainedModel]
         "gpt_oss",
         "cohere",
         "stablelm",
+        "nemotron",
+        "granite",
+        "phi",
+        "gpt_neox",
+        "olmo2",
+        "gemma",
+        "starcoder2",
+        "opt",
     ],
 )
 def test_models_that_keep_sequences_apart_are_accepted(make_model: MakeModel, kind: str) -> None:
     probe_isolation(make_model(kind))
 
 
-@pytest.mark.parametrize("kind", ["bloom", "xglm", "minimax", "recurrent_gemma"])
+@pytest.mark.parametrize("kind", ["bloom", "xglm", "minimax", "recurrent_gemma", "mamba"])
 def test_models_that_leak_are_refused_by_name(make_model: MakeModel, kind: str) -> None:
     with pytest.raises(IsolationError, match=f"'{kind}' leaks"):
         probe_isolation(make_model(kind))
@@ -38,6 +46,12 @@ def test_models_that_leak_are_refused_by_name(make_model: MakeModel, kind: str) 
 def test_a_model_with_positions_of_its_own_is_refused(make_model: MakeModel) -> None:
     with pytest.raises(IsolationError, match="'bart' treats a packed sequence differently"):
         probe_isolation(make_model("bart"))
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "camembert"])
+def test_the_roberta_family_is_refused_by_name(make_model: MakeModel, kind: str) -> None:
+    with pytest.raises(ModelError, match=f"'{kind}'"):
+        probe_isolation(make_model(kind, is_decoder=True))
 
 
 def test_a_leak_in_half_precision_is_seen(make_model: MakeModel) -> None:

@@ -72,9 +72,9 @@ def test_ignored_positions_get_no_gradient_and_do_not_count() -> None:
     assert x["hidden"].grad is not None
     ignored = x["labels"] == IGNORED
     assert not x["hidden"].grad[ignored].any()
-    assert sums.supervised == int((~ignored).sum())
+    assert sums.rows.tolist() == torch.nonzero(~ignored).flatten().tolist()
     logits = x["hidden"] @ x["weight"].T
-    assert int(sums.correct) == int((logits.argmax(-1) == x["labels"])[~ignored].sum())
+    assert int(sums.hits.sum()) == int((logits.argmax(-1) == x["labels"])[~ignored].sum())
 
 
 def test_a_batch_without_supervision_has_loss_zero_and_zero_gradients() -> None:
@@ -118,7 +118,9 @@ def test_evaluation_gives_the_same_losses_as_training() -> None:
     assert float((losses * x["weights"][rows]).sum()) == pytest.approx(
         float(sums.loss.detach()), rel=1e-6
     )
-    assert int(hits.sum()) == int(sums.correct)
+    assert torch.equal(hits, sums.hits)
+    assert torch.allclose(losses, sums.losses)
+    assert not sums.losses.requires_grad
     assert not losses.requires_grad
 
 

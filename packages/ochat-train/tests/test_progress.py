@@ -20,8 +20,9 @@ def _figures(step: int, loss: float | None = 1.2345) -> StepFigures:
         epoch=1,
         epochs=2,
         loss=loss,
-        tokens_per_second=12345.6,
+        supervised_per_second=12345.6,
         fill=0.9876,
+        mfu=0.421,
         seconds_left=75.2,
     )
 
@@ -36,7 +37,9 @@ def test_a_terminal_gets_one_line_that_renews_itself() -> None:
     assert text.count("\n") == 2
     assert text.count("\r") == 2
     last = text.split("\r")[-1]
-    assert "4/4 epoch 1/2 loss 1.2345 12,346 tok/s fill 98.8% left 1:15" in last
+    assert (
+        "4/4 epoch 1/2 loss 1.2345 12,346 supervised tok/s MFU 42.1% fill 98.8% left 1:15" in last
+    )
     assert "░" not in last
     assert last.endswith("done\n")
 

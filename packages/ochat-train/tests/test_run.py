@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from ochat_data import TokenDataset
 from ochat_templates import ModelCard, load_codec
 from ochat_train import CheckpointError, DivergedError, OutputError, TrainConfig, loop, train
 from ochat_train.batch import PackedBatch, TokenExample, collate
@@ -134,7 +136,10 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     assert set(ours) == set(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     told = [
-        [{k: v for k, v in event.items() if k != "tokens_per_second"} for event in _events(folder)]
+        [
+            {k: v for k, v in event.items() if not k.endswith("_per_second")}
+            for event in _events(folder)
+        ]
         for folder in (config.output, finished.output)
     ]
     assert told[0] == told[1]
@@ -227,10 +232,72 @@ def test_training_stops_at_a_loss_that_is_not_a_number(
         return batch
 
     monkeypatch.setattr(loop, "collate", poisoned)
-    with pytest.raises(DivergedError, match="step 1 has loss nan"):
+    with pytest.raises(DivergedError, match="step 1 has loss nan.*step-00000001-rank-0.npz"):
         train(_config(base_model, dataset, tmp_path / "run"))
+    kept = np.load(tmp_path / "run" / "diverged" / "step-00000001-rank-0.npz")
+    split = TokenDataset.open(dataset).split("train")
+    places = [split.record_ids.index(name) for name in kept["record_ids"]]
+    assert kept["lengths"].tolist() == split.lengths[places].tolist()
+    assert kept["ids"].tolist() == [
+        token for place in places for token in split.example(place).ids.tolist()
+    ]
+    assert kept["weights"].sum() > 0
     assert not (tmp_path / "run" / "model").exists()
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_accumulated_batches_train_the_model_that_one_large_batch_trains(
+    finished: TrainConfig, tmp_path: Path
+) -> None:
+    """Half the batch twice a step: other batches, the same mathematics."""
+    few = replace(finished, epochs=1, overlong="error", lr=1e-3, eps=1e-5)
+    whole = train(replace(few, output=tmp_path / "whole", batch_tokens=1024))
+    parts = train(replace(few, output=tmp_path / "parts", accumulation=2))
+    assert parts.tokens == whole.tokens
+    assert parts.held_out[-1].overall.loss == pytest.approx(
+        whole.held_out[-1].overall.loss, rel=0.05
+    )
+    steps = [event for event in _events(tmp_path / "parts") if event["event"] == "train"]
+    assert all(event["fill"] <= 1 for event in steps)
+
+
+def test_the_training_loss_is_given_for_each_condition(finished: TrainConfig) -> None:
+    steps = [event for event in _events(finished.output) if event["event"] == "train"]
+    for event in steps:
+        conditions = event["conditions"]
+        assert sum(each["tokens"] for each in conditions.values()) == event["supervised_tokens"]
+        weights = {"GPT4": 1.0, "GPT3": 0.1}
+        total = sum(weights[name] * each["tokens"] for name, each in conditions.items())
+        mean = sum(
+            weights[name] * each["tokens"] * each["loss"] for name, each in conditions.items()
+        )
+        assert event["loss"] == pytest.approx(mean / total, rel=1e-5)
+    assert {name for event in steps for name in event["conditions"]} == {"GPT4", "GPT3"}
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    finished: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(finished, output=tmp_path / "run", gradient_checkpointing=True)
+    train(config)
+    ours, theirs = (
+        load_file(folder / "model" / "model.safetensors")
+        for folder in (config.output, finished.output)
+    )
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+
+
+def test_an_automatic_learning_rate_follows_the_batch(
+    finished: TrainConfig, tmp_path: Path
+) -> None:
+    train(replace(finished, output=tmp_path / "run", epochs=1, lr=None))
+    chosen = json.loads((tmp_path / "run" / "run.json").read_text())["lr"]
+    steps = [event for event in _events(tmp_path / "run") if event["event"] == "train"]
+    supervised = sum(event["supervised_tokens"] for event in steps) / len(steps)
+    assert chosen == pytest.approx(3e-4 * (supervised / 4e6) ** 0.5)
+    assert max(event["lr"] for event in steps) <= chosen
+    # A resumed run finds the same rate.
+    train(replace(finished, output=tmp_path / "run", epochs=1, lr=None, resume=True))
 
 
 def test_bf16_exports_bf16(base_model: Path, dataset: Path, tmp_path: Path) -> None:

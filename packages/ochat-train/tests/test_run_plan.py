@@ -1,51 +1,79 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ochat_data import PackingError, TokenDataset, TokenSplit
-from ochat_train import ConfigError, DataError
+from ochat_data import PackingError, TokenDataset
+from ochat_train import ConfigError
 from ochat_train.capacity import choose_capacity, default_capacity
-from ochat_train.run_plan import RunPlan
+from ochat_train.examples import ExampleSet
+from ochat_train.run_plan import PlanSettings, RunPlan
+
+SETTINGS = PlanSettings(capacity=300)
 
 
 @pytest.fixture
-def split(dataset: Path) -> TokenSplit:
-    return TokenDataset.open(dataset).split("train")
+def examples(dataset: Path) -> ExampleSet:
+    return ExampleSet(TokenDataset.open(dataset).split("train"))
 
 
-@pytest.mark.parametrize("world_size", [1, 3])
-def test_every_example_is_trained_once_an_epoch_and_the_sums_are_those_of_all_ranks(
-    split: TokenSplit, world_size: int
+@pytest.mark.parametrize(("ranks", "several"), [(1, 1), (3, 1), (1, 4), (2, 2)])
+def test_every_example_is_trained_once_an_epoch_and_the_sums_are_those_of_all_batches(
+    examples: ExampleSet, ranks: int, several: int
 ) -> None:
-    plan = RunPlan(split, capacity=300, world_size=world_size, seed=0, epochs=2)
+    settings = replace(SETTINGS, world_size=ranks, accumulation=several)
+    plan = RunPlan([examples], settings, epochs=2)
+    assert plan.step_tokens == 300 * ranks * several
     seen: dict[int, list[int]] = {0: [], 1: []}
     ends: list[int] = []
     for number in range(plan.total_steps):
-        steps = [plan.step(number, rank) for rank in range(world_size)]
-        examples = np.concatenate([step.examples for step in steps])
-        assert steps[0].denominator == pytest.approx(split.loss_weights[examples].sum())
-        assert steps[0].tokens == split.lengths[examples].sum()
+        steps = [plan.step(number, rank) for rank in range(ranks)]
+        assert all(len(step.batches) == several for step in steps)
+        batches = [batch for step in steps for batch in step.batches]
+        assert all(examples.lengths[batch].sum() <= 300 for batch in batches)
+        chosen = np.concatenate(batches)
+        assert steps[0].denominator == pytest.approx(examples.loss_weights[chosen].sum())
+        assert steps[0].tokens == examples.lengths[chosen].sum()
+        assert steps[0].squares == (examples.lengths[chosen] ** 2).sum()
         assert len({(step.epoch, step.denominator, step.ends_epoch) for step in steps}) == 1
-        seen[steps[0].epoch] += examples.tolist()
+        seen[steps[0].epoch] += chosen.tolist()
         if steps[0].ends_epoch:
             ends.append(number + 1)
-    assert sorted(seen[0]) == sorted(seen[1]) == list(range(len(split)))
+    assert sorted(seen[0]) == sorted(seen[1]) == list(range(len(examples)))
     assert seen[0] != seen[1]
     assert ends[-1] == plan.total_steps
 
 
-def test_a_split_without_supervision_is_refused(split: TokenSplit) -> None:
-    split.loss_weights = np.zeros_like(split.loss_weights)
-    with pytest.raises(DataError, match="nothing to learn"):
-        RunPlan(split, capacity=300, world_size=1, seed=0, epochs=1)
+def test_accumulated_batches_are_those_of_as_many_ranks(examples: ExampleSet) -> None:
+    one = RunPlan([examples], replace(SETTINGS, accumulation=4), epochs=1)
+    four = RunPlan([examples], replace(SETTINGS, world_size=4), epochs=1)
+    for number in range(one.total_steps):
+        together = [batch.tolist() for batch in one.step(number, 0).batches]
+        assert together == [four.step(number, rank).batches[0].tolist() for rank in range(4)]
 
 
-def test_an_example_longer_than_the_capacity_is_refused(split: TokenSplit) -> None:
+def test_an_average_over_sequences_divides_by_their_number(examples: ExampleSet) -> None:
+    settings = replace(SETTINGS, average="sequences", groups=2)
+    plan = RunPlan([examples], settings, epochs=1)
+    for number in range(plan.total_steps):
+        step = plan.step(number, 0)
+        assert step.denominator == 2 * sum(map(len, step.batches))
+
+
+def test_epochs_with_examples_of_their_own_take_turns(examples: ExampleSet, dataset: Path) -> None:
+    other = ExampleSet(TokenDataset.open(dataset).split("eval"))
+    plan = RunPlan([examples, other], SETTINGS, epochs=3)
+    sources = [plan.step(number, 0).source for number in range(plan.total_steps)]
+    assert sources[0] is sources[-1] is examples
+    assert other in sources
+
+
+def test_an_example_longer_than_the_capacity_is_refused(examples: ExampleSet) -> None:
     with pytest.raises(PackingError):
-        RunPlan(split, capacity=5, world_size=1, seed=0, epochs=1)
+        RunPlan([examples], PlanSettings(capacity=5), epochs=1)
 
 
 def test_the_default_capacity_holds_four_of_the_longest() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ochat_data import DataError as DatasetError
 from ochat_templates import TemplatesError
 
-from . import add_tokens_command, export_command, plan_command, run_command
+from . import add_tokens_command, export_command, plan_command, report_command, run_command
 from .errors import TrainError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     run_command.add_parser(commands)
     plan_command.add_parser(commands)
     export_command.add_parser(commands)
+    report_command.add_parser(commands)
     add_tokens_command.add_parser(commands)
     return parser
 

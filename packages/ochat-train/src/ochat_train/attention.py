@@ -1,7 +1,7 @@
 """The one attention function, "ochat_varlen", through which any Hugging Face causal LM is packed.
 
-It knows how transformers calls attention; the kernels are in `attention_backends`, and whether a
-model really keeps its sequences apart is found out by `isolation`.
+It knows how transformers calls attention; the kernels are in `attention_backends` and
+`attention_kernels`, and whether a model keeps its sequences apart is found out by `isolation`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AttentionInterface
 
-from .attention_backends import (
-    AttentionOptions,
-    can_run_torch_varlen,
-    sequence_sdpa,
-    torch_varlen,
-)
+from .attention_backends import AttentionOptions
+from .attention_kernels import choose_backend
 from .errors import IsolationError
 from .layout import SequenceLayout
 
@@ -46,6 +42,11 @@ def packed(layout: SequenceLayout) -> Generator[None]:
         yield
     finally:
         _in_flight.pop()
+
+
+def batch_in_flight() -> SequenceLayout | None:
+    """The layout that `packed` was opened with last; None outside of it."""
+    return _in_flight[-1] if _in_flight else None
 
 
 def attach_attention(model: PreTrainedModel) -> None:
@@ -80,7 +81,7 @@ def packed_arguments(module: nn.Module, layout: SequenceLayout) -> dict[str, Any
 
 def _layout(cu_seqlens: torch.Tensor | None) -> SequenceLayout:
     """The layout of the call: the keyword's, else the batch in flight."""
-    current = _in_flight[-1] if _in_flight else None
+    current = batch_in_flight()
     if current is not None and (cu_seqlens is None or cu_seqlens is current.cu_seqlens):
         return current
     if cu_seqlens is None:
@@ -156,8 +157,7 @@ def ochat_varlen(
     )
     layout = _layout(cu_seq_lens_q)
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    backend = torch_varlen if can_run_torch_varlen(q, v, options) else sequence_sdpa
-    return backend(q, k, v, layout, options)[None], None
+    return choose_backend(q, v, options)(q, k, v, layout, options)[None], None
 
 
 AttentionInterface.register(ATTENTION_NAME, ochat_varlen)

@@ -1,6 +1,7 @@
-"""Causal attention inside each sequence of a packed batch: two kernels behind one signature.
+"""Causal attention inside each sequence of a packed batch by PyTorch's own attention.
 
-Which of them runs, and how a model reaches them, is decided in `attention`.
+The backend that runs everywhere; the fast ones of CUDA are in `attention_kernels`, and how a model
+reaches them is decided in `attention`.
 
 Legend: `query` (tokens, heads, dim), `key` (tokens, kv_heads, dim), `value` (tokens, kv_heads,
 value_dim); every backend returns (tokens, heads, value_dim).
@@ -8,23 +9,14 @@ value_dim); every backend returns (tokens, heads, value_dim).
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import dropout, scaled_dot_product_attention
 
-from .errors import IsolationError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .layout import Grouping, SequenceLayout
-
-# Limit of the kernel behind torch's varlen attention (facts measured on torch 2.13).
-_VARLEN_MAX_HEAD_DIM = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,66 +167,3 @@ def _explicit(
     else:
         weights = scores.softmax(-1)
     return dropout(weights, options.dropout).to(value.dtype) @ value
-
-
-@lru_cache(maxsize=1)
-def _varlen_kernel() -> tuple[Callable[..., Any], frozenset[str]] | None:
-    """PyTorch's varlen attention and its keywords, or None where it lacks what we need."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    keywords = frozenset(inspect.signature(varlen_attn).parameters)
-    return (varlen_attn, keywords) if {"scale", "window_size"} <= keywords else None
-
-
-def can_run_torch_varlen(
-    query: torch.Tensor, value: torch.Tensor, options: AttentionOptions
-) -> bool:
-    """Whether `torch_varlen` can serve this layer: CUDA, 16-bit values and no special scores."""
-    return (
-        query.device.type == "cuda"
-        and value.dtype in (torch.bfloat16, torch.float16)
-        and query.shape[-1] == value.shape[-1] <= _VARLEN_MAX_HEAD_DIM
-        and options.softcap is None
-        and options.sinks is None
-        and options.dropout == 0.0
-        and _varlen_kernel() is not None
-    )
-
-
-def torch_varlen(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: SequenceLayout,
-    options: AttentionOptions,
-) -> torch.Tensor:
-    """Runs `torch.nn.attention.varlen.varlen_attn`: no padding, no mask, nothing to install.
-
-    Raises:
-        IsolationError: this PyTorch has no such kernel; callers ask `can_run_torch_varlen`.
-    """
-    found = _varlen_kernel()
-    if found is None:
-        raise IsolationError(
-            f"torch {torch.__version__} has no variable-length attention with scale and window; "
-            "install torch >= 2.13, or train in fp32, which uses another backend"
-        )
-    kernel, keywords = found
-    # The kernel's window counts the tokens before the query, Hugging Face's counts the query too.
-    left = -1 if options.window is None else options.window - 1
-    grouped = query.shape[1] != key.shape[1] and "enable_gqa" in keywords
-    return kernel(
-        # Rotary embeddings under autocast leave query and key in fp32 beside a 16-bit value.
-        query.to(value.dtype),
-        key.to(value.dtype),
-        value,
-        layout.cu_seqlens,
-        layout.cu_seqlens,
-        layout.max_length,
-        layout.max_length,
-        scale=options.scale,
-        window_size=(left, 0),
-        **({"enable_gqa": True} if grouped else {}),
-    )

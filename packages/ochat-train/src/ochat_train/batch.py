@@ -52,6 +52,8 @@ class PackedBatch:
         weights: float32 `(tokens,)`, the loss weight of that next token.
         layout: the borders of the sequences (`cu_seqlens`, `max_length`).
         conditions: one per sequence.
+        sums: float64 `(sequences, 2)`, each one's sum of loss weights and number of supervised
+            positions.
     """
 
     input_ids: torch.Tensor
@@ -60,6 +62,7 @@ class PackedBatch:
     weights: torch.Tensor
     layout: SequenceLayout
     conditions: tuple[str, ...]
+    sums: np.ndarray
 
     @property
     def tokens(self) -> int:
@@ -77,6 +80,7 @@ class PackedBatch:
             weights=self.weights.to(device, non_blocking=True),
             layout=SequenceLayout.from_lengths(self.layout.lengths, device),
             conditions=self.conditions,
+            sums=self.sums,
         )
 
 
@@ -91,14 +95,16 @@ def collate(examples: Sequence[TokenExample]) -> PackedBatch:
     ids = np.concatenate([example.ids for example in examples]).astype(np.int64)
     unshifted = np.concatenate([example.weights for example in examples]).astype(np.float32)
     lengths = [len(example.ids) for example in examples]
-    ends = np.cumsum(lengths)
+    ends = np.cumsum(lengths, dtype=np.int64)
     weights = np.zeros_like(unshifted)
     weights[:-1] = unshifted[1:]
     weights[ends - 1] = 0.0
     labels = np.full_like(ids, IGNORED)
     supervised = np.flatnonzero(weights)
     labels[supervised] = ids[supervised + 1]
-    positions = np.arange(len(ids)) - np.repeat(ends - lengths, lengths)
+    starts: np.ndarray = ends - np.asarray(lengths, dtype=np.int64)
+    of_sequence = [weights.astype(np.float64), (weights != 0).astype(np.float64)]
+    positions = np.arange(len(ids)) - np.repeat(starts, lengths)
     return PackedBatch(
         input_ids=torch.from_numpy(ids),
         position_ids=torch.from_numpy(positions),
@@ -106,6 +112,7 @@ def collate(examples: Sequence[TokenExample]) -> PackedBatch:
         weights=torch.from_numpy(weights),
         layout=SequenceLayout.from_lengths(lengths),
         conditions=tuple(example.condition for example in examples),
+        sums=np.stack([np.add.reduceat(values, starts) for values in of_sequence], axis=1),
     )
 
 
@@ -117,4 +124,5 @@ def _idle_batch() -> PackedBatch:
         weights=torch.zeros(1),
         layout=SequenceLayout.from_lengths([1]),
         conditions=("",),
+        sums=np.zeros((1, 2)),
     )

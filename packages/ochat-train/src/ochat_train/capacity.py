@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import ConfigError
-
-if TYPE_CHECKING:
-    from ochat_data import TokenDataset
 
 _ROUND_TO = 1024
 _LONGEST_TIMES = 4
-
-
-def longest_example(dataset: TokenDataset) -> int:
-    """Tokens of the longest example of any split, since held-out batches are as large; 0 if none.
-
-    Raises:
-        ochat_data.DataError: the dataset is damaged.
-    """
-    splits = (dataset.split("train"), dataset.split("eval"))
-    return max((int(split.lengths.max()) for split in splits if len(split)), default=0)
 
 
 def default_capacity(longest: int) -> int:
@@ -39,7 +24,7 @@ def choose_capacity(batch_tokens: int | None, longest: int) -> int:
     if batch_tokens < longest:
         raise ConfigError(
             f"--batch-tokens is {batch_tokens} but the longest example has {longest} tokens; give "
-            f"at least {longest} (four times that packs well), or tokenize with a shorter "
-            "--max-length"
+            f"at least {longest} (four times that packs well), tokenize with a shorter "
+            "--max-length, or pass --overlong cut or --overlong drop"
         )
     return batch_tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import ConfigError
 
@@ -13,10 +13,19 @@ if TYPE_CHECKING:
 
 Precision = Literal["bf16", "fp32"]
 EngineName = Literal["auto", "single", "deepspeed"]
+# What they mean: `examples` (loss modes, overlong), `run_plan` (average), `rope` (scaling).
+LossMode = Literal["dataset", "token", "sequence", "class", "balanced", "crlft"]
+Overlong = Literal["error", "drop", "cut"]
+Average = Literal["weights", "sequences"]
+Packing = Literal["random", "throughput"]
+RopeScaling = Literal["linear", "dynamic", "yarn"]
 
 # Fields that a resumed run may change without training anything else than the run it continues.
 _FREE_ON_RESUME = frozenset(
-    {"resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"}
+    {
+        *("resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"),
+        *("tensorboard", "wandb", "gradient_checkpointing"),
+    }
 )
 
 
@@ -26,14 +35,23 @@ class TrainConfig:
 
     Attributes:
         model: model folder: `config.json`, a tokenizer, and weights unless `from_scratch`.
-        data: token dataset folder, as `ochat-data tokenize` writes it.
+        data: token dataset folder, as `ochat-data tokenize` writes it; or the prefix of the Parquet
+            files of OpenChat's own trainers.
+        model_type: template of Parquet files that do not name theirs.
         output: folder of the run; must not exist, be empty, or be resumed.
         from_scratch: initialise the weights from `config.json` and `seed`.
         resume: continue from the last checkpoint in `output`.
         epochs: passes over the training split.
         batch_tokens: most tokens of one rank in one step; None is four times the longest example,
             rounded up to a multiple of 1024: the packer fills such a batch to over 99 %.
-        lr: peak learning rate.
+        accumulation: batches of every rank in one step; the loss is that of one large batch.
+        packing: "random" keeps steps like random draws; "throughput" is fuller and evener, and
+            sorts.
+        overlong: what happens to examples longer than the model or a batch can hold.
+        loss_mode: what tokens count; "dataset" is what the dataset says.
+        expert: the expert's condition, for `loss_mode` "crlft".
+        average: the loss of a step is divided by its loss weights, or by its sequences.
+        lr: peak learning rate; None is chosen by the batch, see `schedule.automatic_lr`.
         lr_min_ratio: final learning rate as a share of `lr`.
         warmup_steps: steps of linear warm-up; None is 5 % of all steps.
         beta1: AdamW's decay of the mean.
@@ -41,6 +59,10 @@ class TrainConfig:
         eps: AdamW's epsilon.
         weight_decay: decay of matrices and embeddings; biases and norms are not decayed.
         max_grad_norm: gradients are scaled down to this norm.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping
+            them: less memory, a third more time.
+        rope_scaling: how rotary positions are stretched to a longer context; None is not.
+        rope_factor: how many times longer the context gets.
         precision: "bf16" keeps float32 master weights; None is bf16 on a GPU, else fp32.
         seed: seed of initialisation, data order and dropout.
         threads: CPU threads of torch; None leaves torch's own choice.
@@ -50,17 +72,26 @@ class TrainConfig:
         engine: "auto" takes DeepSpeed if started on several ranks or given its options.
         zero_stage: DeepSpeed's ZeRO stage 0, 1 or 2; None is its configuration file's, else 2.
         deepspeed_config: DeepSpeed configuration file (JSON).
+        tensorboard: write TensorBoard events into the run's folder too.
+        wandb: project of Weights & Biases to log to; None is none.
         quiet: no progress on standard error.
     """
 
     model: Path
     data: Path
     output: Path
+    model_type: str = ""
     from_scratch: bool = False
     resume: bool = False
     epochs: int = 5
     batch_tokens: int | None = None
-    lr: float = 2e-5
+    accumulation: int = 1
+    packing: Packing = "random"
+    overlong: Overlong = "error"
+    loss_mode: LossMode = "dataset"
+    expert: str = ""
+    average: Average = "weights"
+    lr: float | None = 2e-5
     lr_min_ratio: float = 0.1
     warmup_steps: int | None = None
     beta1: float = 0.9
@@ -68,6 +99,9 @@ class TrainConfig:
     eps: float = 1e-5
     weight_decay: float = 0.1
     max_grad_norm: float = 1.0
+    gradient_checkpointing: bool = False
+    rope_scaling: RopeScaling | None = None
+    rope_factor: float = 1.0
     precision: Precision | None = None
     seed: int = 0
     threads: int | None = None
@@ -76,6 +110,8 @@ class TrainConfig:
     engine: EngineName = "auto"
     zero_stage: int | None = None
     deepspeed_config: Path | None = None
+    tensorboard: bool = False
+    wandb: str | None = None
     quiet: bool = False
 
     def validate(self) -> None:
@@ -84,12 +120,20 @@ class TrainConfig:
         Raises:
             ConfigError: names the option, its value and what is allowed.
         """
-        at_least_one = ("epochs", "batch_tokens", "threads", "log_every", "checkpoint_steps")
+        self._validate_choices()
+        at_least_one = (
+            *("epochs", "batch_tokens", "accumulation", "threads", "log_every"),
+            "checkpoint_steps",
+        )
         for name in at_least_one:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{_flag(name)} is {value}; give a whole number of at least 1")
-        positive = {"lr": self.lr, "eps": self.eps, "max_grad_norm": self.max_grad_norm}
+        positive = {
+            "lr": 1.0 if self.lr is None else self.lr,
+            "eps": self.eps,
+            "max_grad_norm": self.max_grad_norm,
+        }
         # Written so that "not a number", which every comparison denies, is refused too.
         for name, number in positive.items():
             if not 0 < number < math.inf:
@@ -106,6 +150,30 @@ class TrainConfig:
                     f"{_flag(name)} is {number}; it must be finite and not be negative"
                 )
         self._validate_engine()
+
+    def _validate_choices(self) -> None:
+        choices = {
+            "packing": get_args(Packing),
+            "overlong": get_args(Overlong),
+            "loss_mode": get_args(LossMode),
+            "average": get_args(Average),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"{_flag(name)} is {getattr(self, name)!r}; choose {', '.join(allowed)}"
+                )
+        if (self.loss_mode == "crlft") != bool(self.expert):
+            raise ConfigError(
+                "--loss-mode crlft needs the expert's condition, such as --expert GPT4, and only it"
+            )
+        if self.rope_scaling is None and self.rope_factor != 1.0:
+            raise ConfigError("--rope-factor needs --rope-scaling linear, dynamic or yarn")
+        if self.rope_scaling is not None and not 1 < self.rope_factor < math.inf:
+            raise ConfigError(
+                f"--rope-factor is {self.rope_factor}; give a number above 1, such as 2 for twice "
+                "the context"
+            )
 
     def _validate_engine(self) -> None:
         if self.zero_stage is not None and self.zero_stage not in (0, 1, 2):

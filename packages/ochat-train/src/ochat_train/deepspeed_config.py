@@ -55,10 +55,11 @@ def read_deepspeed_config(config: TrainConfig) -> DeepSpeedConfig:
             raise ConfigError(
                 f"{config.deepspeed_config} has a section {section!r}; remove it and use {options}"
             )
-    if settings.get("gradient_accumulation_steps", 1) not in (1, "auto"):
+    accumulation = settings.get("gradient_accumulation_steps", 1)
+    if accumulation not in (1, "auto", config.accumulation):
         raise ConfigError(
-            f"{config.deepspeed_config} asks for gradient accumulation; remove "
-            "gradient_accumulation_steps and raise --batch-tokens instead"
+            f"{config.deepspeed_config} has gradient_accumulation_steps {accumulation}, the run "
+            f"{config.accumulation}; remove it and give --accumulation {accumulation}"
         )
     zero = dict(_section(settings, "zero_optimization", config.deepspeed_config))
     stage = zero.get("stage", "auto") if config.zero_stage is None else config.zero_stage
@@ -73,7 +74,7 @@ def read_deepspeed_config(config: TrainConfig) -> DeepSpeedConfig:
     clipping = settings.get("gradient_clipping", "auto")
     settings.update(
         train_micro_batch_size_per_gpu=1,
-        gradient_accumulation_steps=1,
+        gradient_accumulation_steps=config.accumulation,
         gradient_clipping=config.max_grad_norm if clipping == "auto" else clipping,
         zero_optimization={**zero, "stage": stage},
         zero_allow_untested_optimizer=True,

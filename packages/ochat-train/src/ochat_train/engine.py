@@ -20,6 +20,7 @@ from .loss import token_losses
 from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -36,12 +37,13 @@ class StepSums:
 
     Attributes:
         loss: scalar, this rank's share of the step's loss (the shares add up to the loss).
-        correct: scalar, supervised tokens predicted rightly on this rank.
+        sequences: float32 `(sequences, 2)` over the step's batches: each one's weighted sum of
+            losses, and its positions predicted rightly.
         grad_norm: scalar, norm of the whole gradient before clipping; None if not known.
     """
 
     loss: torch.Tensor
-    correct: torch.Tensor
+    sequences: torch.Tensor
     grad_norm: torch.Tensor | None
 
 
@@ -63,8 +65,11 @@ class Engine(Protocol):
         """The model itself, with its whole weights on every rank."""
         ...
 
-    def train_step(self, batch: PackedBatch, denominator: float, lr: float) -> StepSums:
-        """One optimiser step; `denominator` is the sum of the loss weights over all ranks."""
+    def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
+        """One optimiser step over this rank's batches, as if they were one.
+
+        Every rank passes as many; `denominator` is what the loss of all of them is divided by.
+        """
         ...
 
     def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -89,7 +94,10 @@ class Engine(Protocol):
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices and embeddings, not biases and norms."""
+    """AdamW that decays matrices and embeddings, not biases and norms.
+
+    Every step sets the learning rate anew.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -97,7 +105,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=config.lr,
+        lr=0.0,
         betas=(config.beta1, config.beta2),
         eps=config.eps,
         fused=True,
@@ -143,18 +151,24 @@ class SingleProcessEngine:
         """The trained model, in float32."""
         return self._module.model
 
-    def train_step(self, batch: PackedBatch, denominator: float, lr: float) -> StepSums:
+    def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
         """See `Engine.train_step`."""
         set_learning_rate(self.optimizer, lr)
-        batch = batch.to(self.device)
-        with packed(batch.layout):
-            with self._precision():
-                loss, correct = self._module(batch, denominator)
-            loss.backward()
+        losses: list[torch.Tensor] = []
+        sequences: list[torch.Tensor] = []
+        for batch in (each.to(self.device) for each in batches):
+            with packed(batch.layout):
+                with self._precision():
+                    loss, figures = self._module(batch, denominator)
+                loss.backward()
+            losses.append(loss.detach())
+            sequences.append(figures)
         norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return StepSums(loss=loss.detach(), correct=correct, grad_norm=norm)
+        return StepSums(
+            loss=torch.stack(losses).sum(), sequences=torch.cat(sequences), grad_norm=norm
+        )
 
     def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See `Engine.evaluate`."""

@@ -26,6 +26,7 @@ if not torch.cuda.is_available():
 import deepspeed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -95,19 +96,25 @@ class DeepSpeedEngine:
         """The trained model; up to stage 2 every rank holds all of it."""
         return self._engine.module.model
 
-    def train_step(self, batch: PackedBatch, denominator: float, lr: float) -> StepSums:
+    def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
         """See `Engine.train_step`."""
         set_learning_rate(self._engine.optimizer, lr)
-        batch = batch.to(self.device)
-        with packed(batch.layout):
-            # DeepSpeed averages gradients over the ranks; ours are to be summed.
-            loss, correct = self._engine(batch, denominator / self.world_size)
-            self._engine.backward(loss)
-        self._engine.step()
+        losses: list[torch.Tensor] = []
+        sequences: list[torch.Tensor] = []
+        for batch in (each.to(self.device) for each in batches):
+            with packed(batch.layout):
+                # DeepSpeed averages gradients over the ranks; ours are to be summed.
+                loss, figures = self._engine(batch, denominator / self.world_size)
+                # Nor is it to divide by the number of batches: the denominator is the step's.
+                self._engine.backward(loss, scale_wrt_gas=False)
+            # Steps the optimiser with the last of the batches.
+            self._engine.step()
+            losses.append(loss.detach())
+            sequences.append(figures)
         norm = self._engine.get_global_grad_norm()
         return StepSums(
-            loss=loss.detach() / self.world_size,
-            correct=correct,
+            loss=torch.stack(losses).sum() / self.world_size,
+            sequences=torch.cat(sequences),
             grad_norm=None if norm is None else torch.as_tensor(norm),
         )
 

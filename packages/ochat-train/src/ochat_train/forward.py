@@ -93,9 +93,25 @@ class TrainingModule(nn.Module):
 
     # pyrefly: ignore[missing-override-decorator] - typing.override needs Python 3.12
     def forward(self, batch: PackedBatch, normaliser: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of a batch, divided by `normaliser`, and the number of correct predictions."""
+        """Loss of a batch, divided by `normaliser`; and figures of its sequences.
+
+        Returns:
+            The loss, a scalar with a gradient, and float32 `(sequences, 2)`: the sum of weight
+            times negative log-likelihood, and the positions predicted rightly.
+        """
         hidden = hidden_states(self.model, batch.input_ids, batch.position_ids, batch.layout)
         sums = weighted_loss(
             read_head(self.model), hidden, batch.labels, batch.weights / normaliser
         )
-        return sums.loss, sums.correct
+        weighted = sums.losses * batch.weights[sums.rows]
+        return sums.loss, _by_sequence(batch, sums.rows, weighted, sums.hits)
+
+
+def _by_sequence(
+    batch: PackedBatch, rows: torch.Tensor, losses: torch.Tensor, hits: torch.Tensor
+) -> torch.Tensor:
+    """Sums of per-position figures over each sequence, without waiting for the device."""
+    ends = batch.layout.cu_seqlens[1:].to(torch.int64)
+    sequence = torch.bucketize(rows, ends, right=True)
+    figures = torch.stack([losses.detach(), hits.to(losses.dtype)], dim=1)
+    return figures.new_zeros(len(batch.layout.lengths), 2).index_add_(0, sequence, figures)

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ochat_data import TokenDataset
 from ochat_templates import load_codec
 
-from .capacity import choose_capacity, longest_example
+from .capacity import choose_capacity
 from .checkpoint import latest_checkpoint
-from .errors import DataError
+from .errors import OutputError
 from .files import refuse_occupied
+from .memory import checkpoint_bytes, count_parameters
 from .model import read_config, require_fit, require_weights
+from .rope import longest_context, scale_rope
 from .tokenizer_files import rehearse_tokenizer
+from .training_data import choose_examples, open_data
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from transformers import PreTrainedConfig
 
-    from ochat_data import TokenSplit
     from ochat_templates import Codec
 
     from .config import TrainConfig
+    from .examples import ExampleSet
+    from .training_data import StoredData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +37,20 @@ class Inputs:
     """A dataset and a model folder that fit each other.
 
     Attributes:
-        dataset: the token dataset.
-        digest: SHA-256 of its manifest, which names its contents.
-        train: the training split.
-        held_out: the held-out split; None where it has nothing supervised.
+        digest: SHA-256 that tells the dataset from any other.
+        train: the training examples, one set for all epochs or one for each in turn.
+        held_out: the held-out examples; None where nothing is supervised.
+        groups: kinds of sources that a row of the data could hold.
         codec: the model folder's tokenizer with the dataset's template.
-        model_config: the model folder's config.
-        capacity: most tokens of one rank in one step.
+        model_config: the model folder's config, with its positions scaled as was asked.
+        capacity: most tokens of one rank in one batch.
         context_length: longest sequence that the trained model is meant for.
     """
 
-    dataset: TokenDataset
     digest: str
-    train: TokenSplit
-    held_out: TokenSplit | None
+    train: Sequence[ExampleSet]
+    held_out: ExampleSet | None
+    groups: int
     codec: Codec
     model_config: PreTrainedConfig
     capacity: int
@@ -61,39 +65,65 @@ def check_inputs(config: TrainConfig) -> Inputs:
         ochat_data.DataError: the dataset is missing or damaged.
         ochat_templates.TemplatesError: the tokenizer is missing, or not the dataset's.
     """
-    dataset = TokenDataset.open(config.data)
+    data = open_data(config.data, config.model_type)
     model_config = read_config(config.model)
+    if config.rope_scaling is not None:
+        scale_rope(model_config, config.rope_scaling, config.rope_factor)
     # A run that resumes has its weights in the checkpoint.
     if not (config.from_scratch or config.resume):
         require_weights(config.model)
-    codec = load_codec(config.model, dataset.manifest.template)
-    codec.fingerprint.require_equal(dataset.fingerprint, what=f"the dataset {config.data}")
-    train, held_out = dataset.split("train"), dataset.split("eval")
-    if not len(train):
-        raise DataError(
-            f"the dataset {config.data} has no training examples; tokenize some conversations, "
-            "or lower --eval-fraction"
-        )
-    longest = longest_example(dataset)
+    codec = load_codec(config.model, data.template)
+    data.require_codec(codec, f"the dataset {config.data}")
+    data.require_end_of_turn(codec.eot_id)
+    positions = longest_context(model_config)
+    longest = _longest(config, data, positions)
     require_fit(
         model_config,
-        vocab_size=dataset.vocab_size,
+        vocab_size=max(data.vocab_size, codec.vocab_size),
         longest=longest,
+        positions=positions,
         from_scratch=config.from_scratch,
     )
+    capacity = choose_capacity(config.batch_tokens, longest)
+    train, held_out = choose_examples(data, config, longest)
     rehearse_tokenizer(config.model, codec)
-    positions = getattr(model_config.get_text_config(), "max_position_embeddings", None)
-    context = dataset.manifest.context_length
+    context = data.context_length or codec.template.context_length
     return Inputs(
-        dataset=dataset,
-        digest=hashlib.sha256((config.data / "manifest.json").read_bytes()).hexdigest(),
+        digest=data.digest,
         train=train,
-        held_out=held_out if held_out.loss_weights.sum() > 0 else None,
+        held_out=held_out,
+        groups=data.groups,
         codec=codec,
         model_config=model_config,
-        capacity=choose_capacity(config.batch_tokens, longest),
+        capacity=capacity,
         context_length=context if positions is None else min(context, positions),
     )
+
+
+def _longest(config: TrainConfig, data: StoredData, positions: int | None) -> int:
+    """Tokens of the longest example that is trained, under the policy for overlong ones."""
+    if config.overlong == "error":
+        return data.longest
+    limits = [limit for limit in (positions, config.batch_tokens) if limit is not None]
+    return min([data.longest, *limits])
+
+
+def check_space(output: Path, model_config: PreTrainedConfig) -> None:
+    """Refuses a disk that could not even hold one checkpoint and the model.
+
+    Raises:
+        OutputError: says how much there is and how much it takes.
+    """
+    place = output.resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    needed = checkpoint_bytes(count_parameters(model_config).total)
+    if free < needed:
+        raise OutputError(
+            f"{place} has {free / 2**30:.1f} GiB free, but one checkpoint and the exported model "
+            f"take {needed / 2**30:.1f} GiB; free some space, or name an --output elsewhere"
+        )
 
 
 def check_output(output: Path, *, resume: bool) -> Path | None:

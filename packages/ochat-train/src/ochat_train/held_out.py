@@ -16,8 +16,6 @@ from .batch import collate
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ochat_data import TokenSplit
-
     from .batch import TokenExample
     from .engine import Engine
     from .run_plan import EpochPlan
@@ -65,17 +63,15 @@ class HeldOutResult:
         }
 
 
-def evaluate_held_out(
-    engine: Engine, split: TokenSplit, plan: EpochPlan, *, step: int, epoch: int
-) -> HeldOutResult:
-    """Evaluates the model on the whole split; called on every rank."""
-    names = sorted(set(split.conditions))
+def evaluate_held_out(engine: Engine, plan: EpochPlan, *, step: int, epoch: int) -> HeldOutResult:
+    """Evaluates the model on all held-out examples; called on every rank."""
+    names = sorted(set(plan.source.conditions))
     # Rows: conditions; columns: weighted loss, weight, correct, supervised tokens.
     sums = torch.zeros(len(names), 4, dtype=torch.float64)
     was_training = engine.model.training
     engine.model.eval()
     for number in range(plan.plan.steps):
-        examples = [split.example(int(i)) for i in plan.plan.batch(number, engine.rank)]
+        examples = [plan.source.example(int(i)) for i in plan.plan.batch(number, engine.rank)]
         if examples:
             sums += _batch_sums(engine, examples, names)
     engine.model.train(was_training)

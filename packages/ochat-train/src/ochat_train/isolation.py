@@ -14,6 +14,7 @@ from .errors import IsolationError, ModelError
 from .forward import embedding_table, hidden_states, model_logits
 from .head import read_head, verify_head
 from .layout import SequenceLayout
+from .rope import separate_sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,6 +44,7 @@ def probe_isolation(model: PreTrainedModel) -> None:
         ModelError: the model's output head is not one that the loss can apply.
     """
     attach_attention(model)
+    separate_sequences(model)
     was_training = model.training
     model.eval()
     try:

@@ -1,31 +1,28 @@
 """The training loop: steps in the order of the plan, readings, held-out loss, checkpoints.
 
-Who computes a step is the engine's business, what a checkpoint holds is its caller's.
+Who computes a step is the engine's business, what its figures mean is said in `readings`, what a
+checkpoint holds is its caller's.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from .batch import collate
-from .errors import DivergedError
 from .held_out import evaluate_held_out
 from .progress import StepFigures
+from .readings import PendingStep, Readings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ochat_data import TokenSplit
-
-    from .engine import Engine, StepSums
+    from .engine import Engine
+    from .flops import StepFlops
     from .held_out import HeldOutResult
-    from .metrics import MetricsLog
+    from .metrics import MetricsSink
     from .progress import Progress
     from .run_plan import EpochPlan, PlannedStep, RunPlan
     from .schedule import CosineSchedule
@@ -41,36 +38,29 @@ class LoopParts:
         engine: computes steps.
         plan: the whole run.
         schedule: learning rate by step.
-        train: the training split.
-        held_out: the held-out split with its plan, None where there is none.
-        metrics: where events go; None on ranks that write nothing.
+        flops: model flops of a step.
+        peak_flops: of all devices together; None where unknown.
+        held_out: the plan of the held-out examples, None where there are none.
+        metrics: where events go; none on ranks that write nothing.
         progress: what a person sees.
         read_every: steps between two readings of the losses.
         checkpoint_steps: steps between checkpoints inside an epoch, None for none.
         checkpoint: writes a checkpoint after so many steps and tokens.
+        keep_diverged: keeps this rank's share of a step whose loss is no number; returns where.
     """
 
     engine: Engine
     plan: RunPlan
     schedule: CosineSchedule
-    train: TokenSplit
-    held_out: tuple[TokenSplit, EpochPlan] | None
-    metrics: MetricsLog | None
+    flops: StepFlops
+    peak_flops: float | None
+    held_out: EpochPlan | None
+    metrics: Sequence[MetricsSink]
     progress: Progress
     read_every: int
     checkpoint_steps: int | None
     checkpoint: Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
-    """A step whose sums are still on the device."""
-
-    number: int
-    planned: PlannedStep
-    lr: float
-    sums: StepSums
-    supervised: int
+    keep_diverged: Callable[[int, PlannedStep], str]
 
 
 class TrainingLoop:
@@ -83,8 +73,8 @@ class TrainingLoop:
         self.tokens = tokens
         self.held_out: list[HeldOutResult] = []
         self.last_loss: float | None = None
-        self._pending: list[_Pending] = []
-        self._recent: deque[tuple[int, int, float]] = deque(maxlen=_RECENT_READINGS)
+        self._readings = Readings(parts)
+        self._recent: deque[tuple[int, float, float, float]] = deque(maxlen=_RECENT_READINGS)
         self._first_step, self._first_tokens = step, tokens
         self._read_at = time.perf_counter()
 
@@ -100,7 +90,7 @@ class TrainingLoop:
         while self.step < parts.plan.total_steps:
             planned = parts.plan.step(self.step, parts.engine.rank)
             self._train(planned)
-            if len(self._pending) >= parts.read_every or planned.ends_epoch:
+            if len(self._readings.pending) >= parts.read_every or planned.ends_epoch:
                 self._read()
             self._show(planned)
             if planned.ends_epoch:
@@ -110,94 +100,52 @@ class TrainingLoop:
 
     def _train(self, planned: PlannedStep) -> None:
         parts = self._parts
-        batch = collate([parts.train.example(int(index)) for index in planned.examples])
+        batches = [
+            collate([planned.source.example(int(index)) for index in examples])
+            for examples in planned.batches
+        ]
         lr = parts.schedule(self.step)
-        # A step in which nothing is supervised has a loss of zero whatever it is divided by.
-        sums = parts.engine.train_step(batch, planned.denominator or 1.0, lr)
+        sums = parts.engine.train_step(batches, planned.denominator, lr)
         self.step += 1
         self.tokens += planned.tokens
-        self._pending.append(
-            _Pending(
-                number=self.step,
-                planned=planned,
-                lr=lr,
-                sums=sums,
-                supervised=int((batch.weights != 0).sum()),
-            )
+        self._readings.pending.append(
+            PendingStep.of(number=self.step, planned=planned, lr=lr, sums=sums, batches=batches)
         )
 
     def _read(self) -> None:
-        """Waits for the device, sums the pending steps over the ranks and writes their events."""
-        pending = list(self._pending)
-        self._pending.clear()
-        if not pending:
+        """Waits for the device and writes the events of all steps since the last reading."""
+        if not self._readings.pending:
             return
-        local = torch.tensor(
-            [[float(p.sums.loss), float(p.sums.correct), p.supervised] for p in pending],
-            dtype=torch.float64,
-        )
-        totals = self._parts.engine.sum_over_ranks(local).tolist()
+        totals = self._readings.wait()
         now = time.perf_counter()
         seconds, self._read_at = now - self._read_at, now
-        tokens = sum(p.planned.tokens for p in pending)
-        self._recent.append((len(pending), tokens, seconds))
-        events = [
-            self._event(step, *sums, tokens_per_second=tokens / seconds)
-            for step, sums in zip(pending, totals, strict=True)
-        ]
-        if self._parts.metrics is not None:
-            self._parts.metrics.write(*events)
-
-    def _event(
-        self,
-        step: _Pending,
-        loss: float,
-        correct: float,
-        supervised: float,
-        *,
-        tokens_per_second: float,
-    ) -> dict[str, object]:
-        """The metrics of one step; refuses figures that are not finite."""
-        norm = None if step.sums.grad_norm is None else float(step.sums.grad_norm)
-        if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
-            raise DivergedError(
-                f"step {step.number} has loss {loss} and gradient norm {norm}: training diverged; "
-                "lower --lr or raise --warmup-steps, and start from the last checkpoint or anew"
-            )
-        self.last_loss = loss
-        capacity = self._parts.plan.capacity * self._parts.plan.world_size
-        return {
-            "event": "train",
-            "step": step.number,
-            "epoch": step.planned.epoch + 1,
-            "loss": loss,
-            "accuracy": correct / supervised if supervised else None,
-            "lr": step.lr,
-            "grad_norm": norm,
-            "tokens": step.planned.tokens,
-            "supervised_tokens": int(supervised),
-            "fill": step.planned.tokens / capacity,
-            "tokens_per_second": tokens_per_second,
-        }
+        events = self._readings.events(totals, seconds)
+        self.last_loss = self._readings.last_loss
+        supervised = float(totals[:, 2].sum())
+        self._recent.append((len(events), supervised, self._readings.flops(), seconds))
+        self._readings.pending.clear()
+        for sink in self._parts.metrics:
+            sink.write(*events)
 
     def _show(self, planned: PlannedStep) -> None:
-        plan = self._parts.plan
-        steps, tokens, seconds = (
+        parts, plan = self._parts, self._parts.plan
+        steps, supervised, flops, seconds = (
             (sum(column) for column in zip(*self._recent, strict=True))
-            if (self._recent)
-            else (0, 0, 0.0)
+            if self._recent
+            else (0, 0.0, 0.0, 0.0)
         )
         done = self.step - self._first_step
-        capacity = plan.capacity * plan.world_size
-        self._parts.progress.update(
+        peak = parts.peak_flops
+        parts.progress.update(
             StepFigures(
                 step=self.step,
                 total_steps=plan.total_steps,
                 epoch=planned.epoch + 1,
                 epochs=len(plan.epochs),
                 loss=self.last_loss,
-                tokens_per_second=tokens / seconds if seconds else 0.0,
-                fill=(self.tokens - self._first_tokens) / (done * capacity),
+                supervised_per_second=supervised / seconds if seconds else 0.0,
+                fill=(self.tokens - self._first_tokens) / (done * plan.step_tokens),
+                mfu=flops / seconds / peak if seconds and peak else None,
                 seconds_left=(plan.total_steps - self.step) * seconds / steps if steps else 0.0,
             )
         )
@@ -205,13 +153,12 @@ class TrainingLoop:
     def _end_epoch(self, planned: PlannedStep) -> None:
         parts = self._parts
         if parts.held_out is not None:
-            split, plan = parts.held_out
             epoch = planned.epoch + 1
-            result = evaluate_held_out(parts.engine, split, plan, step=self.step, epoch=epoch)
+            result = evaluate_held_out(parts.engine, parts.held_out, step=self.step, epoch=epoch)
             self.held_out.append(result)
             parts.progress.say(_summary(result))
-            if parts.metrics is not None:
-                parts.metrics.write(result.to_json())
+            for sink in parts.metrics:
+                sink.write(result.to_json())
         self._checkpoint()
 
     def _checkpoint(self) -> None:

@@ -30,13 +30,15 @@ class LossSums:
 
     Attributes:
         loss: scalar, the sum of weight times negative log-likelihood; carries the gradient.
-        correct: scalar, how many supervised positions have the label as the largest logit.
-        supervised: how many positions are supervised.
+        rows: int64 `(rows,)`, the supervised positions.
+        losses: float32 `(rows,)`, their negative log-likelihoods without weight or gradient.
+        hits: bool `(rows,)`, whether each has its label as the largest logit.
     """
 
     loss: torch.Tensor
-    correct: torch.Tensor
-    supervised: int
+    rows: torch.Tensor
+    losses: torch.Tensor
+    hits: torch.Tensor
 
 
 def weighted_loss(
@@ -66,8 +68,8 @@ def weighted_loss(
         chunk_rows=chunk_rows or rows_per_chunk(head.weight.shape[0]),
         compute=_compute_dtype(hidden),
     )
-    loss, correct = _ChunkedLoss.apply(hidden, head.weight, head.bias, arguments)
-    return LossSums(loss=loss, correct=correct, supervised=rows.numel())
+    loss, losses, hits = _ChunkedLoss.apply(hidden, head.weight, head.bias, arguments)
+    return LossSums(loss=loss, rows=rows, losses=losses, hits=hits)
 
 
 @torch.no_grad()
@@ -134,21 +136,21 @@ class _ChunkedLoss(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         args: _Arguments,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with torch.autocast(hidden.device.type, enabled=False):
-            loss, correct, grads = _forward_and_gradients(
+            losses, hits, grads = _forward_and_gradients(
                 hidden, weight, bias, args, ctx.needs_input_grad
             )
         ctx.save_for_backward(*grads)
-        ctx.mark_non_differentiable(correct)
-        return loss, correct
+        ctx.mark_non_differentiable(losses, hits)
+        return (losses * args.weights).sum(), losses, hits
 
     @staticmethod
     # pyrefly: ignore[bad-override, missing-override-decorator]
     def backward(
         ctx: Any,  # noqa: ANN401
         grad_loss: torch.Tensor,
-        _: torch.Tensor,
+        *_: torch.Tensor,
     ) -> tuple[torch.Tensor | None, ...]:
         grads = ctx.saved_tensors
         return (*(None if g is None else g * grad_loss.to(g.dtype) for g in grads), None)
@@ -161,7 +163,7 @@ def _forward_and_gradients(
     args: _Arguments,
     needed: tuple[bool, ...],
 ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor | None, ...]]:
-    """Loss sum, number of correct predictions, and gradients of the three tensors.
+    """Losses and hits of the supervised rows, and gradients of the three tensors.
 
     Sums over chunks are kept in float32: adding hundreds of bfloat16 chunks would lose the small
     ones. The logits' own products run in `args.compute`.
@@ -172,17 +174,17 @@ def _forward_and_gradients(
         torch.zeros_like(bias, dtype=torch.float32) if bias is not None and needed[2] else None
     )
     table = weight.to(args.compute)
-    loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-    correct = torch.zeros((), dtype=torch.int64, device=hidden.device)
+    losses = torch.empty(args.rows.numel(), dtype=torch.float32, device=hidden.device)
+    hits = torch.empty(args.rows.numel(), dtype=torch.bool, device=hidden.device)
     for start in range(0, args.rows.numel(), args.chunk_rows):
         chunk = slice(start, start + args.chunk_rows)
         rows, labels, weights = args.rows[chunk], args.labels[chunk], args.weights[chunk]
         inputs = hidden[rows].to(args.compute)
         logits = _logits(inputs, table, bias, args)
-        correct += (logits.argmax(-1) == labels).sum()
+        hits[chunk] = logits.argmax(-1) == labels
         slope = None if args.softcap is None else 1.0 - (logits / args.softcap).square()
         normaliser = logits.logsumexp(-1)
-        loss += ((normaliser - logits.gather(1, labels[:, None])[:, 0]) * weights).sum()
+        losses[chunk] = normaliser - logits.gather(1, labels[:, None])[:, 0]
         grad = _logit_gradient(logits, normaliser, labels, weights * args.scale)
         if slope is not None:
             grad *= slope
@@ -198,7 +200,7 @@ def _forward_and_gradients(
         None if grad_weight is None else grad_weight.to(weight.dtype),
         None if grad_bias is None or bias is None else grad_bias.to(bias.dtype),
     )
-    return loss, correct, grads
+    return losses, hits, grads
 
 
 def _logits(

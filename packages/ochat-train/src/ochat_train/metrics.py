@@ -1,20 +1,33 @@
 """The run's figures as JSON lines, one event a line, readable while the run goes on.
 
 `{"event": "train", "step": ...}` after every step and `{"event": "eval", "step": ...}` at the end
-of every epoch; what the fields mean is said where the loop makes them.
+of every epoch; what the fields mean is said in `readings` and `held_out`. Where else events go,
+`metrics_services` says.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .files import cannot_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+class MetricsSink(Protocol):
+    """Where events go."""
+
+    def write(self, *events: Mapping[str, object]) -> None:
+        """Takes events in order."""
+        ...
+
+    def close(self) -> None:
+        """Takes no more."""
+        ...
 
 
 class MetricsLog:
@@ -35,6 +48,9 @@ class MetricsLog:
                 file.writelines(json.dumps(event) + "\n" for event in events)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+    def close(self) -> None:
+        """Nothing is open between two writes."""
 
     def cut_after(self, step: int) -> None:
         """Drops events of later steps, which a resumed run will write again.

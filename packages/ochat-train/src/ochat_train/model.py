@@ -65,7 +65,12 @@ def require_weights(folder: Path) -> None:
 
 
 def require_fit(
-    config: PreTrainedConfig, *, vocab_size: int, longest: int, from_scratch: bool
+    config: PreTrainedConfig,
+    *,
+    vocab_size: int,
+    longest: int,
+    positions: int | None,
+    from_scratch: bool,
 ) -> None:
     """Refuses a model too small for the dataset.
 
@@ -73,6 +78,7 @@ def require_fit(
         config: of the model.
         vocab_size: rows that the dataset's tokens need.
         longest: tokens of the longest example.
+        positions: that the model is made for; None is any number.
         from_scratch: whether the model is yet to be initialised, which decides the remedy.
 
     Raises:
@@ -90,11 +96,11 @@ def require_fit(
             f"the model has {rows} embedding rows but the dataset's tokens need {vocab_size}, "
             f"control tokens included: {remedy}"
         )
-    positions = getattr(text, "max_position_embeddings", None)
     if positions is not None and longest > positions:
         raise ModelError(
             f"the longest example has {longest} tokens but the model has {positions} positions; "
-            f"tokenize with --max-length {positions}, or use a model with a longer context"
+            f"tokenize with --max-length {positions}, pass --overlong cut or --overlong drop, or "
+            "stretch the model's positions with --rope-scaling"
         )
 
 
@@ -110,9 +116,30 @@ def create_model(
         if from_scratch:
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        return _load(folder, torch.float32)
+        return _load(folder, torch.float32, config)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"cannot create the model of {folder}: {first_line(error)}") from error
+
+
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+    """Makes a model compute each layer's activations again in the backward pass.
+
+    Raises:
+        ModelError: the architecture cannot.
+    """
+    # Transformers renamed it in 5.24.
+    enable = (
+        getattr(model, "activation_checkpointing_enable", None)
+        or model.gradient_checkpointing_enable
+    )
+    try:
+        # The reentrant kind would lose the packing that the batch in flight carries.
+        enable({"use_reentrant": False})
+    except (ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"model type {model.config.model_type!r} has no gradient checkpointing; leave "
+            "--gradient-checkpointing out"
+        ) from error
 
 
 def load_weights(folder: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
@@ -127,10 +154,12 @@ def load_weights(folder: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrain
         raise ModelError(f"cannot load the weights of {folder}: {first_line(error)}") from error
 
 
-def _load(folder: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+def _load(
+    folder: Path, dtype: torch.dtype | Literal["auto"], config: PreTrainedConfig | None = None
+) -> PreTrainedModel:
     with no_progress_bars():
         model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+            folder, config=config, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     missing = sorted(info["missing_keys"])
     if missing:

@@ -29,8 +29,9 @@ class StepFigures:
         epoch: the current epoch, from 1, of `epochs`.
         epochs: number of epochs.
         loss: recent training loss, None before the first reading.
-        tokens_per_second: recent speed over all ranks.
+        supervised_per_second: recent speed over all ranks, in tokens that count.
         fill: share of the batches' capacity that held tokens so far.
+        mfu: share of the devices' peak that the model's arithmetic takes; None where unknown.
         seconds_left: estimated time to the last step.
     """
 
@@ -39,16 +40,18 @@ class StepFigures:
     epoch: int
     epochs: int
     loss: float | None
-    tokens_per_second: float
+    supervised_per_second: float
     fill: float
+    mfu: float | None
     seconds_left: float
 
     def __str__(self) -> str:
         """The figures without a bar."""
         loss = "-" if self.loss is None else f"{self.loss:.4f}"
+        mfu = "" if self.mfu is None else f"MFU {self.mfu:.1%} "
         return (
             f"{self.step}/{self.total_steps} epoch {self.epoch}/{self.epochs} loss {loss} "
-            f"{self.tokens_per_second:,.0f} tok/s fill {self.fill:.1%} "
+            f"{self.supervised_per_second:,.0f} supervised tok/s {mfu}fill {self.fill:.1%} "
             f"left {clock(self.seconds_left)}"
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -16,29 +16,31 @@ import torch
 from ochat_templates import ModelCard
 
 from .checkpoint import RunState, read_state, restore_random_state, save_checkpoint
+from .diverged import keep_step
 from .engine_choice import EngineChoice, choose_engine
 from .errors import OutputError
 from .export import ModelParts, write_model, write_verified
-from .guards import check_inputs, check_output
+from .flops import StepFlops, peak_flops
+from .guards import check_inputs, check_output, check_space
 from .isolation import probe_isolation
 from .loop import LoopParts, TrainingLoop
 from .metrics import MetricsLog
-from .model import create_model
+from .metrics_services import open_services
+from .model import create_model, enable_gradient_checkpointing, read_config
 from .progress import Progress
-from .run_plan import RunPlan, plan_epoch
-from .schedule import CosineSchedule
+from .run_plan import PlanSettings, RunPlan, plan_epoch
+from .schedule import CosineSchedule, automatic_lr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ochat_data import TokenSplit
-
     from .config import TrainConfig
     from .engine import Engine
     from .guards import Inputs
     from .held_out import HeldOutResult
-    from .run_plan import EpochPlan
+    from .metrics import MetricsSink
+    from .run_plan import EpochPlan, PlannedStep
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -79,7 +81,10 @@ def train(config: TrainConfig) -> TrainResult:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     inputs = check_inputs(choice.config)
-    checkpoint = check_output(config.output, resume=config.resume) if choice.rank == 0 else None
+    checkpoint = None
+    if choice.rank == 0:
+        checkpoint = check_output(config.output, resume=config.resume)
+        check_space(config.output, inputs.model_config)
     run = _Run(choice, inputs)
     return run.execute(checkpoint)
 
@@ -88,16 +93,21 @@ class _Run:
     """A run whose inputs have been checked."""
 
     def __init__(self, choice: EngineChoice, inputs: Inputs) -> None:
-        self.config = choice.config
+        config = choice.config
         self.choice = choice
         self.inputs = inputs
-        self.plan = RunPlan(
-            inputs.train,
+        self.plan_settings = PlanSettings(
             capacity=inputs.capacity,
             world_size=choice.world_size,
-            seed=self.config.seed,
-            epochs=self.config.epochs,
+            accumulation=config.accumulation,
+            seed=config.seed,
+            packing=config.packing,
+            average=config.average,
+            groups=inputs.groups,
         )
+        self.plan = RunPlan(inputs.train, self.plan_settings, epochs=config.epochs)
+        self.lr = self._automatic_lr() if config.lr is None else config.lr
+        self.config = replace(config, lr=self.lr)
         self.progress = Progress(quiet=self.config.quiet or choice.rank != 0)
 
     def execute(self, checkpoint: Path | None) -> TrainResult:
@@ -110,12 +120,15 @@ class _Run:
             state = read_state(checkpoint)
         engine = self._engine(checkpoint)
         self._announce(state, checkpoint)
-        loop = TrainingLoop(self._loop_parts(engine, state), step=state.step, tokens=state.tokens)
+        parts = self._loop_parts(engine, state)
+        loop = TrainingLoop(parts, step=state.step, tokens=state.tokens)
         started = time.perf_counter()
         try:
             loop.run()
         finally:
             self.progress.close()
+            for sink in parts.metrics:
+                sink.close()
         seconds = time.perf_counter() - started
         model = self.config.output / "model"
         if engine.rank == 0:
@@ -143,8 +156,10 @@ class _Run:
             )
         else:
             folder = checkpoint / "model"
-            model = create_model(folder, self.inputs.model_config, from_scratch=False, seed=0)
+            model = create_model(folder, read_config(folder), from_scratch=False, seed=0)
         probe_isolation(model)
+        if config.gradient_checkpointing:
+            enable_gradient_checkpointing(model)
         engine = self.choice.build(model)
         # Whatever the model's creation drew, dropout starts alike for scratch and loaded models.
         torch.manual_seed(config.seed + engine.rank)
@@ -155,7 +170,7 @@ class _Run:
 
     def _loop_parts(self, engine: Engine, state: RunState) -> LoopParts:
         config = self.config
-        metrics = self._open_output(state.step) if engine.rank == 0 else None
+        metrics = self._open_output(state.step) if engine.rank == 0 else []
         engine.barrier()
 
         def checkpoint(step: int, tokens: int) -> None:
@@ -169,16 +184,21 @@ class _Run:
                 lambda folder: write_model(engine.model, folder, parts, dtype=dtype),
             )
 
+        def keep_diverged(number: int, planned: PlannedStep) -> str:
+            return str(keep_step(config.output / "diverged", number, engine.rank, planned))
+
+        peak = peak_flops(next(engine.model.parameters()).device)
         return LoopParts(
             engine=engine,
             plan=self.plan,
+            flops=StepFlops(engine.model),
+            peak_flops=peak * engine.world_size if peak else None,
             schedule=CosineSchedule(
-                peak=config.lr,
+                peak=self.lr,
                 total_steps=self.plan.total_steps,
                 warmup_steps=config.warmup_steps,
                 min_ratio=config.lr_min_ratio,
             ),
-            train=self.inputs.train,
             held_out=self._held_out(),
             metrics=metrics,
             progress=self.progress,
@@ -186,23 +206,23 @@ class _Run:
             read_every=config.log_every if torch.cuda.is_available() else 1,
             checkpoint_steps=config.checkpoint_steps,
             checkpoint=checkpoint,
+            keep_diverged=keep_diverged,
         )
 
-    def _held_out(self) -> tuple[TokenSplit, EpochPlan] | None:
-        """The held-out split with its plan, the same for every epoch."""
-        split = self.inputs.held_out
-        if split is None:
+    def _held_out(self) -> EpochPlan | None:
+        """The plan of the held-out examples, the same for every epoch."""
+        examples = self.inputs.held_out
+        if examples is None:
             return None
-        plan = plan_epoch(
-            split,
-            capacity=self.inputs.capacity,
-            world_size=self.choice.world_size,
-            seed=self.config.seed,
-            epoch=0,
-        )
-        return split, plan
+        return plan_epoch(examples, replace(self.plan_settings, accumulation=1), 0)
 
-    def _open_output(self, step: int) -> MetricsLog:
+    def _automatic_lr(self) -> float:
+        """By the tokens that count in a mean step, as far as the lengths of spans tell."""
+        supervised = sum(examples.supervised_tokens for examples in self.inputs.train)
+        steps = sum(epoch.plan.steps for epoch in self.plan.epochs[: len(self.inputs.train)])
+        return automatic_lr(supervised / steps, self.inputs.model_config.model_type)
+
+    def _open_output(self, step: int) -> list[MetricsSink]:
         """Makes the output folder, writes the settings and opens the metrics."""
         output = self.config.output
         try:
@@ -213,17 +233,19 @@ class _Run:
             metrics.cut_after(step)
         except OSError as error:
             raise OutputError(f"cannot write to --output {output}: {error}") from error
-        return metrics
+        return [metrics, *open_services(self.config, self._settings())]
 
     def _announce(self, state: RunState, checkpoint: Path | None) -> None:
         settings = " ".join(f"{name}={value}" for name, value in self._settings().items())
         self.progress.say(f"settings: {settings}")
         start = f"resuming after step {state.step}" if checkpoint else "starting"
         self.progress.say(
-            f"{start}: {self.plan.total_steps} steps of at most "
-            f"{self.inputs.capacity * self.choice.world_size} tokens, "
-            f"{len(self.inputs.train)} examples, {self.choice.world_size} rank(s)"
+            f"{start}: {self.plan.total_steps} steps of at most {self.plan.step_tokens} tokens, "
+            f"{sum(map(len, self.inputs.train))} examples, {self.choice.world_size} rank(s)"
         )
+        for examples in self.inputs.train:
+            if text := str(examples.counts):
+                self.progress.say(f"of the training split: {text}")
 
     def _settings(self) -> dict[str, object]:
         """The effective settings: what was chosen for options left open is filled in."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from .config import TrainConfig
+from .config import Average, LossMode, Overlong, Packing, RopeScaling, TrainConfig
 from .errors import TrainError
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ openchat.json that ochat-serve serves. OUTPUT also gets metrics.jsonl, run.json 
 The dataset must have been tokenized with the model folder's own tokenizer.
 
   ochat-train run --model base --data tokens --output run --epochs 5 --lr 2e-5
+
+DATA may also be the prefix of Parquet files of OpenChat's own trainers: PREFIX.train.parquet and
+PREFIX.eval.parquet, or PREFIX.0.parquet and so on, one an epoch.
 """
 
 
@@ -34,6 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         argument_default=argparse.SUPPRESS,
     )
     _add_folders(parser)
+    _add_loss(parser)
     _add_optimiser(parser)
     _add_machine(parser)
     parser.set_defaults(execute=execute)
@@ -45,7 +49,14 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         "--model", type=Path, required=True, metavar="DIR", help="config.json, tokenizer, weights"
     )
     group.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="token dataset (ochat-data)"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="token dataset (ochat-data), or a prefix of OpenChat's Parquet files",
+    )
+    group.add_argument(
+        "--model-type", metavar="NAME", help="template of Parquet files that do not name theirs"
     )
     group.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="new or empty folder of the run"
@@ -57,6 +68,36 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--resume", action="store_true", help="continue exactly from the last checkpoint in OUTPUT"
+    )
+
+
+def _add_loss(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("examples and loss")
+    group.add_argument(
+        "--loss-mode",
+        choices=get_args(LossMode),
+        help="what a token counts: dataset, as it says (default); token, 1 (V2); sequence, 1 / "
+        "supervised tokens of its example (V3); class, n / n_c (V2-W); balanced, both (V3 with "
+        "--loss_balancing); crlft, 1 under --expert and 0.1 else",
+    )
+    group.add_argument(
+        "--expert", metavar="CONDITION", help="the expert's condition, for --loss-mode crlft"
+    )
+    group.add_argument(
+        "--average",
+        choices=get_args(Average),
+        help="what a step's loss is divided by: its loss weights (default), or its sequences "
+        "(--no_weighted_average of V3)",
+    )
+    group.add_argument(
+        "--overlong",
+        choices=get_args(Overlong),
+        help="examples longer than the model or a batch: refuse (default), leave out, or cut",
+    )
+    group.add_argument(
+        "--packing",
+        choices=get_args(Packing),
+        help="steps like random draws (default); or throughput: fuller, evener over ranks, sorted",
     )
 
 
@@ -73,9 +114,16 @@ def _add_optimiser(parser: argparse.ArgumentParser) -> None:
     number(
         "--batch-tokens",
         int,
-        "most tokens of one rank in one step (default: four times the longest example)",
+        "most tokens of one rank in one batch (default: four times the longest example)",
     )
-    number("--lr", float, "peak learning rate")
+    number("--accumulation", int, "batches of every rank in one step; exact, as one large batch")
+    group.add_argument(
+        "--lr",
+        type=_learning_rate,
+        metavar="N|auto",
+        help="peak learning rate; auto: 3e-4 x root of (supervised tokens a step / 4 million), a "
+        f"sixth of it for Mistral and Gemma (default {default['lr']})",
+    )
     number("--lr-min-ratio", float, "last learning rate as a share of the peak")
     number("--warmup-steps", int, "steps of linear warm-up (default: 5 %% of all steps)")
     number("--beta1", float, "AdamW's decay of the mean")
@@ -86,12 +134,29 @@ def _add_optimiser(parser: argparse.ArgumentParser) -> None:
     number("--seed", int, "seed of initialisation, data order and dropout")
 
 
+def _learning_rate(text: str) -> float | None:
+    return None if text == "auto" else float(text)
+
+
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument(
         "--precision",
         choices=("bf16", "fp32"),
         help="of the computation; master weights stay float32 (default: bf16 on a GPU, else fp32)",
+    )
+    group.add_argument(
+        "--gradient-checkpointing",
+        action="store_true",
+        help="compute activations again instead of keeping them: less memory, a third more time",
+    )
+    group.add_argument(
+        "--rope-scaling",
+        choices=get_args(RopeScaling),
+        help="stretch rotary positions to a longer context, by --rope-factor",
+    )
+    group.add_argument(
+        "--rope-factor", type=float, metavar="N", help="how many times longer the context gets"
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
     group.add_argument(
@@ -121,6 +186,10 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="DeepSpeed configuration (JSON); batch sizes in it are replaced",
     )
+    group.add_argument(
+        "--tensorboard", action="store_true", help="write OUTPUT/tensorboard too (an extra)"
+    )
+    group.add_argument("--wandb", metavar="PROJECT", help="log to Weights & Biases too (an extra)")
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
@@ -140,8 +209,9 @@ def execute(options: argparse.Namespace) -> None:
         result = train(config)
     except torch.OutOfMemoryError as error:
         raise TrainError(
-            "the GPU has too little memory for this run; lower --batch-tokens, or use several GPUs "
-            "with --zero-stage 2"
+            "the GPU has too little memory for this run; lower --batch-tokens (and raise "
+            "--accumulation), pass --gradient-checkpointing, or use several GPUs with --zero-stage "
+            "2; ochat-train plan --model estimates it beforehand"
         ) from error
     if os.environ.get("RANK", "0") == "0":
         print(result.model)  # noqa: T201 - the command's output

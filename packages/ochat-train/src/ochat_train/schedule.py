@@ -9,6 +9,23 @@ from dataclasses import dataclass
 _DEFAULT_WARMUP_SHARE = 0.05
 
 
+# Llama's pre-training: this learning rate at batches of this many tokens (arXiv 2302.13971);
+# Mistral and Gemma want a sixth of it, by OpenChat's 3.5 releases.
+_PRETRAINING_LR, _PRETRAINING_TOKENS = 3e-4, 4_000_000
+_SMALLER = {"mistral": 6.0, "gemma": 6.0}
+
+
+def automatic_lr(supervised_tokens: float, architecture: str) -> float:
+    """The peak learning rate for a batch, by OpenChat's rule: as the root of the batch's size.
+
+    Args:
+        supervised_tokens: mean over the steps of the tokens that count, all ranks together.
+        architecture: `model_type` of the model's config.
+    """
+    divisor = next((by for name, by in _SMALLER.items() if architecture.startswith(name)), 1.0)
+    return _PRETRAINING_LR / divisor * math.sqrt(supervised_tokens / _PRETRAINING_TOKENS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CosineSchedule:
     """Linear warm-up, then half a cosine down to a share of the peak.
