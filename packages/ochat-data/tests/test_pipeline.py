@@ -90,6 +90,7 @@ def project(tmp_path: Path, tokenizer_path: Path) -> Path:
     rng = random.Random(5)  # noqa: S311 - a seed, not a secret
     rows = [conversation(rng) for _ in range(240)]
     lines = [json.dumps(row) for row in [*rows, *rows[:20]]]
+    lines[50] = lines[50].replace('"value": "', '"value": "Two\\r\\nlines ', 1)
     lines[100] = '{"conversations": [{"from": "alien"'
     lines[101] = '{"conversations": [{"from": "alien", "value": "x"}]}'
     (tmp_path / "dump.jsonl").write_text("\n".join(lines))
@@ -130,6 +131,7 @@ def test_what_goes_in_comes_out_or_is_accounted_for(project: Path, command: Comm
     stages = {stage.name: stage for stage in manifest.stages}
     assert stages["import"].read == 321
     assert stages["import"].rejected == 2
+    assert stages["clean"].repairs == {"line ends": 1}
     for stage in manifest.stages:
         assert stage.read == stage.used + stage.rejected + sum(stage.dropped.values())
     order = ("import", "clean", "filter", "label", "dedup", "tokenize")

@@ -95,6 +95,7 @@ def test_the_figures_are_those_of_the_examples(dataset: Path, codec: Codec) -> N
 def test_every_length_falls_into_one_bar(lengths: list[int]) -> None:
     histogram = length_histogram(np.array(lengths))
     assert sum(histogram.counts) == len(lengths)
+    assert min(histogram.counts[0], histogram.counts[-1]) > 0
     assert len(histogram.edges) == len(histogram.counts) + 1
 
 

@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(f"the operating system refused: {error}; no output was written")
-    except KeyboardInterrupt:
-        _fail("interrupted; no output was written")
+    except KeyboardInterrupt as interrupt:
+        _fail(str(interrupt) or "interrupted; no output was written")
         return 130
     return 0
 

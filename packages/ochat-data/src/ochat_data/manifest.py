@@ -101,7 +101,7 @@ class StageInfo:
     """The balance of one step: read = written + rejected + all that was dropped, by reason.
 
     A step that makes several records of one, or none, writes what it made under `written` and
-    what it made them of under `used`.
+    what it made them of under `used`; what it mended in records that it used, under `repairs`.
     """
 
     name: str
@@ -110,6 +110,7 @@ class StageInfo:
     written: int
     rejected: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    repairs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

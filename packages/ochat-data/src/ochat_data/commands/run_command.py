@@ -85,7 +85,12 @@ def run(args: argparse.Namespace) -> None:
     executor: Executor = HereExecutor() if workers == 1 else ProcessExecutor(workers)
     if args.ray:
         executor = RayExecutor(args.ray)
-    result = run_pipeline(Path(args.pipeline), executor, overwrite=args.overwrite, say=report)
+    try:
+        result = run_pipeline(Path(args.pipeline), executor, overwrite=args.overwrite, say=report)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(
+            "interrupted; what is finished is kept, give the same command to go on"
+        ) from interrupt
     manifest = result.manifest
     for stage in manifest.stages:
         report(describe_stage(stage))

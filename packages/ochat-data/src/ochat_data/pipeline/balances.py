@@ -25,6 +25,9 @@ def prepared_stages(summaries: Sequence[dict[str, Any]]) -> list[StageInfo]:
             for key in ("read", "used", "written", "rejected"):
                 sums[key] += balance[key]
             dropped.setdefault(step, Counter()).update(balance["dropped"])
+    repairs: Counter[str] = Counter()
+    for summary in summaries:
+        repairs.update(summary["repairs"])
     return [
         StageInfo(
             name=step,
@@ -33,6 +36,7 @@ def prepared_stages(summaries: Sequence[dict[str, Any]]) -> list[StageInfo]:
             written=sums["written"],
             rejected=sums["rejected"],
             dropped=dict(sorted(dropped[step].items())),
+            repairs=dict(sorted(repairs.items())) if step == "clean" else {},
         )
         for step, sums in totals.items()
     ]
@@ -100,4 +104,5 @@ def describe_stage(stage: StageInfo) -> str:
     parts = [f"{stage.read} in = {stage.used} out{made}"]
     parts += [f"{count} dropped ({reason})" for reason, count in stage.dropped.items()]
     parts.append(f"{stage.rejected} rejected")
-    return f"{stage.name}: {' + '.join(parts)}"
+    repairs = ", ".join(f"{repair} {count}" for repair, count in stage.repairs.items())
+    return f"{stage.name}: {' + '.join(parts)}{f'; repairs: {repairs}' if repairs else ''}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ochat_data.errors import InputError
@@ -67,7 +69,8 @@ class ProcessExecutor:
                 while waiting or running:
                     while waiting and len(running) < 2 * self._workers:
                         chunk = waiting.pop()
-                        running[pool.submit(piece, recipe, work, chunk)] = chunk
+                        with _deaf_to_interrupts():
+                            running[pool.submit(piece, recipe, work, chunk)] = chunk
                     for done in wait(running, return_when=FIRST_COMPLETED).done:
                         yield running.pop(done), done.result()
             except BrokenProcessPool as error:
@@ -75,6 +78,11 @@ class ProcessExecutor:
                     "a worker process was killed, probably for want of memory; what is finished is "
                     "kept, so give fewer --workers and run the same command again"
                 ) from error
+            except (KeyboardInterrupt, GeneratorExit):
+                # Unfinished pieces are done again; nobody who interrupts wants to wait for them.
+                for worker in multiprocessing.active_children():
+                    worker.kill()
+                raise
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -136,6 +144,22 @@ def _knock(address: str) -> None:
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator:
         socket.create_connection((host, int(port)), timeout=10).close()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Generator[None]:
+    """Workers started meanwhile do not hear Ctrl-C, which a terminal sends to all of a program.
+
+    The program itself hears it and ends them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end_with_parent() -> None:

@@ -112,8 +112,8 @@ def length_histogram(lengths: NDArray[np.int64]) -> Histogram:
     """Counts by powers of the square root of two, which suits lengths of any size."""
     highest = max(2, int(lengths.max()) + 1)
     powers = np.unique(np.round(2 ** np.arange(0, np.log2(highest) + 1, 0.5)).astype(int))
-    edges = powers[powers > max(0, int(lengths.min()) // 2)]
-    edges = np.unique([max(1, int(lengths.min())), *edges[edges < highest], highest])
+    lowest = int(lengths.min())
+    edges = np.array([lowest, *powers[(powers > lowest) & (powers < highest)], highest])
     counts, _ = np.histogram(lengths, bins=edges)
     return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
 

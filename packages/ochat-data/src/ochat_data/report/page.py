@@ -25,7 +25,7 @@ svg text { font-size: 11px; text-anchor: middle; fill: currentColor; }
 svg text.top { text-anchor: start; } svg text.what { opacity: .75; }
 .tokens { font: 13px/1.9 ui-monospace, monospace; white-space: pre-wrap; word-break: break-word; }
 .tokens span { border-right: 1px solid var(--line); } .tokens .learnt { background: var(--learnt); }
-.wide { overflow-x: auto; } .note { opacity: .75; }
+.wide { overflow-x: auto; margin: 1rem 0; } .note { opacity: .75; }
 """
 
 
@@ -101,7 +101,8 @@ def _totals(totals: Totals) -> list[str]:
 def _histogram(histogram: Histogram, what: str) -> str:
     pairs = zip(histogram.edges, histogram.edges[1:], strict=False)
     labels = [f"{low:,}" if high == low + 1 else f"{low:,}-{high - 1:,}" for low, high in pairs]
-    return bar_chart(labels, histogram.counts, what)
+    ticks = [f"{low:,}" for low in histogram.edges[:-1]]
+    return bar_chart(labels, histogram.counts, f"{what}, from", ticks)
 
 
 def _languages(figures: DatasetFigures) -> str:
@@ -125,13 +126,17 @@ def _origins(figures: DatasetFigures) -> Iterator[str]:
         yield _table(("source", "records", "SHA-256"), rows)
     stages = figures.manifest.stages
     if stages:
-        yield _table(("step", "read", "used", "made", "rejected", "dropped"), map(_stage, stages))
+        head = ("step", "read", "used", "made", "rejected", "dropped", "mended")
+        yield _table(head, map(_stage, stages))
 
 
 def _stage(stage: StageInfo) -> list[str]:
-    dropped = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items()) or "0"
     numbers = (stage.read, stage.used, stage.written, stage.rejected)
-    return [stage.name, *(f"{number:,}" for number in numbers), dropped]
+    listed = (
+        ", ".join(f"{reason} {count:,}" for reason, count in counts.items()) or "0"
+        for counts in (stage.dropped, stage.repairs)
+    )
+    return [stage.name, *(f"{number:,}" for number in numbers), *listed]
 
 
 def _packing(figures: DatasetFigures) -> str:
