@@ -54,6 +54,7 @@ class Question:
     stop: tuple[str, ...] = ()
     gated: bool = False
     key: str = field(init=False)
+    _reference: Reference | None = field(init=False, default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compute the key once; a stored response belongs to exactly one id and prompt."""
@@ -86,9 +87,13 @@ class Question:
             self.grade("")
 
     def reference(self) -> Reference:
-        """What a response is graded against."""
-        options = prompt_options(self.prompt, self.options) or self.options
-        return Reference(labels=self.labels, options=options, context=self.context)
+        """What a response is graded against; made once, as finding options takes its time."""
+        if self._reference is None:
+            options = prompt_options(self.prompt, self.options) or self.options
+            made = Reference(labels=self.labels, options=options, context=self.context)
+            object.__setattr__(self, "_reference", made)
+            return made
+        return self._reference
 
     def to_json(self) -> dict[str, object]:
         """The question in the layout that `from_json` and every suite file use."""

@@ -7,6 +7,7 @@ order in `ordering`; this calls them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import platform
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -48,10 +49,19 @@ def run_suite(
     asked = suite or load_suite(config.suite, options=suite_options(config))
     if progress:
         progress.writelines(f"left out: {reason}\n" for reason in asked.left_out)
-    verdicts = asyncio.run(_run(config, asked, progress))
-    return rescore(
-        config.output, known=verdicts, allow_code=config.allow_code, profiles=config.profiles
-    )
+    gc.freeze()  # the suite lives to the end: looking at it in each collection costs a tenth
+    try:
+        verdicts, responses = asyncio.run(_run(config, asked, progress))
+        return rescore(
+            config.output,
+            known=verdicts,
+            questions=asked.questions,
+            responses=responses,
+            allow_code=config.allow_code,
+            profiles=config.profiles,
+        )
+    finally:
+        gc.unfreeze()
 
 
 def suite_options(config: RunConfig) -> SuiteOptions:
@@ -65,7 +75,10 @@ def suite_options(config: RunConfig) -> SuiteOptions:
     )
 
 
-async def _run(config: RunConfig, suite: Suite, progress: TextIO | None) -> dict[str, Verdict]:
+async def _run(
+    config: RunConfig, suite: Suite, progress: TextIO | None
+) -> tuple[dict[str, Verdict], dict[str, Response]]:
+    """What was asked now: verdicts, and with what was there before, every response."""
     async with create_backend(config) as backend:
         await backend.check()
         folder = RunFolder.prepare(config.output, _manifest(config, suite), suite.questions)
@@ -76,11 +89,12 @@ async def _run(config: RunConfig, suite: Suite, progress: TextIO | None) -> dict
         line = Progress(progress, total=total, done=total - len(missing)) if progress else None
         with folder:
             asking = _Asking(backend, config, folder, line)
-            return await asking.ask_all(asking_order(missing))
+            verdicts = await asking.ask_all(asking_order(missing))
+        return verdicts, stored | asking.responses
 
 
 class _Asking:
-    """The state of one loop: what is waiting, in flight, graded."""
+    """The state of one loop: what was answered, is in flight, was graded."""
 
     def __init__(
         self, backend: Backend, config: RunConfig, folder: RunFolder, line: Progress | None
@@ -90,7 +104,7 @@ class _Asking:
         self._limit = Limit(most=config.concurrency)
         self._slow = SlowGrading(allow_code=config.allow_code)
         self._verdicts: dict[str, Verdict] = {}
-        self._stored = 0
+        self.responses: dict[str, Response] = {}
         self._running = 0
 
     async def ask_all(self, questions: list[Question]) -> dict[str, Verdict]:
@@ -107,7 +121,7 @@ class _Asking:
                 raise
             first = next(_leaves(expected))
             raise type(first)(
-                f"{first} (stopped after {self._stored} of {len(questions)} questions; "
+                f"{first} (stopped after {len(self.responses)} of {len(questions)} questions; "
                 "the same command resumes)"
             ) from None
         finally:
@@ -144,7 +158,7 @@ class _Asking:
         """Store a reply, and grade it now or beside the asking."""
         response = _response(question, reply)
         self._folder.append(response)
-        self._stored += 1
+        self.responses[question.key] = response
         if is_slow(question) and response.text is not None:
             future = self._slow.add(question, response)
             if self._line:

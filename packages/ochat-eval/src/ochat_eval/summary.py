@@ -24,6 +24,8 @@ def rescore(
     path: Path,
     *,
     known: Verdicts | None = None,
+    questions: Sequence[Question] | None = None,
+    responses: Mapping[str, Response] | None = None,
     allow_code: bool = False,
     profiles: Sequence[str] = (),
 ) -> dict[str, object]:
@@ -32,6 +34,8 @@ def rescore(
     Args:
         path: The run folder; an unfinished run gives a summary that says so.
         known: Verdicts by key that were computed a moment ago from the same responses.
+        questions: The folder's, where they are at hand; None reads them.
+        responses: The folder's by key, where they are at hand; None reads them.
         allow_code: Whether programs of the model may run on this machine.
         profiles: Older graders whose verdicts are written beside ours.
 
@@ -42,7 +46,8 @@ def rescore(
         RunFolderError: The folder is missing or corrupt, or no question has been answered yet.
     """
     folder = RunFolder.open(path)
-    questions, responses = folder.questions(), folder.responses()
+    questions = folder.questions() if questions is None else questions
+    responses = folder.responses() if responses is None else responses
     verdicts = verdicts_of(questions, responses, known=known or {}, allow_code=allow_code)
     asked = [question for question in questions if question.key in verdicts]
     if not asked:
@@ -71,8 +76,8 @@ def _row(question: Question, verdict: Verdict) -> dict[str, object]:
 
 def _summary(
     manifest: Mapping[str, object],
-    questions: list[Question],
-    asked: list[Question],
+    questions: Sequence[Question],
+    asked: Sequence[Question],
     verdicts: Verdicts,
 ) -> dict[str, object]:
     overall = Tally.of(verdicts[question.key].status for question in asked)

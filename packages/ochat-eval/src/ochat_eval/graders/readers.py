@@ -145,7 +145,7 @@ def _brackets_at(text: str, position: int) -> Reading | None:
 
 
 def _brackets_alone(text: str) -> Reading | None:
-    bare = text.strip().rstrip(".").strip()
+    bare = text.strip(" \n\t.\"'`:")
     return _brackets_at(text, 0) if _BRACKET_RUN.fullmatch(bare) else None
 
 
