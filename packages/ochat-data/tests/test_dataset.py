@@ -236,3 +236,15 @@ def test_a_shard_whose_rows_are_not_all_there_is_refused(folder: Path) -> None:
     adopt(folder, pq.read_table(folder / "train-00000.parquet").slice(1))
     with pytest.raises(DatasetError, match="the manifest says"):
         TokenDataset.open(folder).split("train")
+
+
+def test_supervised_tokens_are_the_predicted_ones_that_have_a_weight(
+    tmp_path: Path, talk: Callable[..., Record], codec: Codec
+) -> None:
+    records = [talk("a", "b c d", weight=0.1), talk("e", "f", "g", "h i")]
+    write_token_dataset(tmp_path / "set", records, codec)
+    split = TokenDataset.open(tmp_path / "set").split("train")
+    for index in range(len(split)):
+        predicted = split.example(index).weights[1:]
+        assert split.supervised[index] == np.count_nonzero(predicted)
+        assert split.loss_weights[index] == pytest.approx(predicted.sum(dtype=np.float64))

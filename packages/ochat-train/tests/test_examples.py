@@ -25,6 +25,8 @@ class Split:
     def __init__(self, weights: list[list[float]], conditions: list[str]) -> None:
         self._weights = [np.array(each, dtype=np.float32) for each in weights]
         self.lengths = np.array([len(each) for each in weights], dtype=np.int64)
+        self.loss_weights = np.array([each[1:].sum() for each in self._weights], dtype=np.float64)
+        self.supervised = np.array([np.count_nonzero(each[1:]) for each in self._weights])
         self.conditions = conditions
 
     def example(self, index: int) -> Stored:

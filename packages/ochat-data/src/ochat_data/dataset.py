@@ -60,7 +60,9 @@ class TokenSplit:
         self._ends, _ = _flat_lists(columns, "spans", "end", np.int32)
         self._weights, _ = _flat_lists(columns, "spans", "weight", np.float32)
         self.lengths: NDArray[np.int64] = np.diff(self._offsets)
-        self.loss_weights: NDArray[np.float64] = self._sum_loss_weights()
+        self.loss_weights: NDArray[np.float64]
+        self.supervised: NDArray[np.int64]
+        self.loss_weights, self.supervised = self._sum_predicted()
 
     def id_outside(self, vocab_size: int) -> int | None:
         """A token id outside `[0, vocab_size)`; None where there is none."""
@@ -99,13 +101,16 @@ class TokenSplit:
             id=self.record_ids[index], ids=ids, weights=weights, condition=self.conditions[index]
         )
 
-    def _sum_loss_weights(self) -> NDArray[np.float64]:
-        """Sums of the weights of positions 1..length-1; position 0 is never predicted."""
+    def _sum_predicted(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Of positions 1..length-1 (0 is never predicted): the weights, and how many have one."""
         predicted = np.maximum(0, self._ends - np.maximum(1, self._starts))
         owner = np.repeat(np.arange(len(self)), np.diff(self._span_offsets))
         weights = (predicted * self._weights).astype(np.float64)
-        sums = np.bincount(owner, weights=weights, minlength=len(self))
-        return sums.astype(np.float64)
+        counts = predicted * (self._weights > 0)
+        return (
+            np.bincount(owner, weights=weights, minlength=len(self)).astype(np.float64),
+            np.bincount(owner, weights=counts, minlength=len(self)).astype(np.int64),
+        )
 
 
 class TokenDataset:

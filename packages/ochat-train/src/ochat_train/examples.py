@@ -54,6 +54,8 @@ class StoredSplit(Protocol):
     """A split in memory: `ochat_data.TokenSplit`."""
 
     lengths: np.ndarray
+    loss_weights: np.ndarray
+    supervised: np.ndarray
     conditions: list[str]
 
     def example(self, index: int) -> StoredExample:
@@ -151,7 +153,7 @@ class ExampleSet:
             )
         self._limit = limit
         fits = ~too_long if overlong == "drop" else np.ones(len(lengths), dtype=bool)
-        weights, supervised = self._measure(split)
+        weights, supervised = self._measure(split, np.flatnonzero(too_long & fits))
         kept = np.flatnonzero(fits & (weights > 0))
         self._kept = kept
         self.lengths: np.ndarray = np.minimum(lengths[kept], limit)
@@ -178,22 +180,33 @@ class ExampleSet:
             id=stored.id, ids=ids, weights=self._weigh(weights, condition), condition=condition
         )
 
-    def _measure(self, split: StoredSplit) -> tuple[np.ndarray, np.ndarray]:
-        """The sum of each example's weights, and how many of its predicted tokens have one."""
-        weights = np.empty(len(split.lengths))
-        supervised = np.empty(len(split.lengths), dtype=np.int64)
-        for place, condition in enumerate(split.conditions):
-            own = self._weigh(split.example(place).weights[: self._limit], condition)[1:]
+    def _measure(self, split: StoredSplit, cut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sum of each example's weights, and how many of its predicted tokens have one.
+
+        Only examples that are cut have to be read for it.
+        """
+        weights = split.loss_weights.astype(np.float64)
+        supervised = split.supervised.astype(np.int64)
+        for place in cut.tolist():
+            own = split.example(place).weights[1 : self._limit]
             weights[place] = own.sum(dtype=np.float64)
             supervised[place] = np.count_nonzero(own)
+        if self._mode != "dataset":
+            factors = np.array([self._factors.get(name, 1.0) for name in split.conditions])
+            each = np.minimum(supervised, 1) if self._per_sequence else supervised
+            weights = factors * each
         return weights, supervised
+
+    @property
+    def _per_sequence(self) -> bool:
+        return self._mode in ("sequence", "balanced")
 
     def _weigh(self, weights: np.ndarray, condition: str) -> np.ndarray:
         if self._mode == "dataset":
             return weights
         supervised = (weights > 0).astype(np.float32)
         factor = self._factors.get(condition, 1.0)
-        if self._mode in ("sequence", "balanced"):
+        if self._per_sequence:
             factor /= max(1.0, float(supervised[1:].sum()))
         return supervised * np.float32(factor)
 
