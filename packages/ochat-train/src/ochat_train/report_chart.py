@@ -47,7 +47,7 @@ def line_chart(lines: Sequence[Line], what: str) -> str:
         _, y = place(first, value)
         parts.append(
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="y" x="{_LEFT - 6}" y="{y + 4:.1f}">{value:.3g}</text>'
+            f'<text class="y" x="{_LEFT - 6}" y="{y + 4:.1f}">{_number(value)}</text>'
         )
         step = first + (last - first) * number / _TICKS
         x, _ = place(step, low)
@@ -85,6 +85,10 @@ def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
         part = finite[start : start + every]
         thinned.append((part[-1][0], sum(y for _, y in part) / len(part)))
     return thinned
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from .config import Average, LossMode, Overlong, Packing, RopeScaling, TrainConfig
 from .errors import TrainError
-
-if TYPE_CHECKING:
-    import argparse
 
 _DESCRIPTION = """\
 Trains MODEL on DATA and writes the result to OUTPUT/model, an ordinary Hugging Face folder with
@@ -27,8 +25,6 @@ PREFIX.eval.parquet, or PREFIX.0.parquet and so on, one an epoch.
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the sub-command."""
-    import argparse
-
     parser = commands.add_parser(
         "run",
         help="train a model",
@@ -135,7 +131,10 @@ def _add_optimiser(parser: argparse.ArgumentParser) -> None:
 
 
 def _learning_rate(text: str) -> float | None:
-    return None if text == "auto" else float(text)
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a number or auto, not {text!r}") from None
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
