@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 
 class EngineBackend:
-    """Loads a model folder and answers with it."""
+    """Loads a model folder and answers with it.
+
+    Attributes:
+        engine: What runs the model, while this is open.
+    """
 
     def __init__(self, config: RunConfig) -> None:
         """Remember what to load."""
         self._config = config
-        self._engine: Engine | None = None
+        self.engine: Engine | None = None
         self._service: ChatService | None = None
 
     async def __aenter__(self) -> Self:
@@ -61,7 +65,7 @@ class EngineBackend:
             await engine.start()
         except ServeError as error:
             raise ServerError(str(error)) from error
-        self._engine, self._service = engine, ChatService(engine, folder.model)
+        self.engine, self._service = engine, ChatService(engine, folder.model)
         return self
 
     async def __aexit__(
@@ -71,8 +75,8 @@ class EngineBackend:
         trace: TracebackType | None,
     ) -> None:
         """Free the model."""
-        if self._engine is not None:
-            await self._engine.stop()
+        if self.engine is not None:
+            await self.engine.stop()
 
     async def check(self) -> None:
         """Make sure that the engine takes requests."""
@@ -137,6 +141,6 @@ class EngineBackend:
 
     @property
     def _ready(self) -> tuple[Engine, ChatService]:
-        if self._engine is None or self._service is None:
+        if self.engine is None or self._service is None:
             raise RuntimeError("use EngineBackend with `async with`")
-        return self._engine, self._service
+        return self.engine, self._service

@@ -46,7 +46,7 @@ class SpawnedBackend:
         Raises:
             ServerError: It ended before that; tells its last words.
         """
-        port, key = _free_port(), secrets.token_urlsafe(16)
+        port, key = _free_port(), f"sk-{secrets.token_hex(16)}"
         folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
         log = folder / "server.log"
         command = [
