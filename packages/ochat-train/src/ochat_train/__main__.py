@@ -17,7 +17,7 @@ from . import add_tokens_command, export_command, plan_command, report_command, 
 from .errors import TrainError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _DESCRIPTION = """\
 Fine-tunes any Hugging Face causal language model on a token dataset (ochat-data tokenize):
@@ -61,13 +61,23 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code (2 for a wrong command line)."""
     options = build_parser().parse_args(argv)
+    prepare_process(options.local_rank)
+    return run_to_exit_code(lambda: options.execute(options))
+
+
+def prepare_process(local_rank: int | None) -> None:
+    """Sets what torch reads when it is loaded, and the rank that a launcher passed as an option."""
     # Read by OpenMP when torch is loaded. Its threads otherwise spin while they wait for one
     # another: on a machine with anything else to do, training on two cores was six times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if options.local_rank is not None:
-        os.environ.setdefault("LOCAL_RANK", str(options.local_rank))
+    if local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(local_rank))
+
+
+def run_to_exit_code(execute: Callable[[], None]) -> int:
+    """Runs a command; turns the errors that it raises on purpose into one line."""
     try:
-        options.execute(options)
+        execute()
     except (TrainError, DatasetError, TemplatesError) as error:
         print(f"{_speaker()}: {error}", file=sys.stderr)
         return 1

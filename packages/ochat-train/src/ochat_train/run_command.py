@@ -193,9 +193,15 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """Trains as the command line says; prints the model folder on standard output."""
+    """Trains as the command line says."""
     names = {field.name for field in fields(TrainConfig)}
-    config = TrainConfig(**{name: value for name, value in vars(options).items() if name in names})
+    train_and_print(
+        TrainConfig(**{name: value for name, value in vars(options).items() if name in names})
+    )
+
+
+def train_and_print(config: TrainConfig) -> None:
+    """Trains, and prints the model folder on standard output."""
     config.validate()
     import torch
     from transformers.utils import logging
