@@ -26,10 +26,12 @@ def lengths(name: str, count: int) -> np.ndarray:
     return np.clip(np.round(draws), 16, longest).astype(np.int64)
 
 
-def timed(sizes: np.ndarray, capacity: int, ranks: int) -> tuple[PackPlan, float]:
-    """The plan of the first epoch, and the least CPU time of three."""
+def timed(
+    sizes: np.ndarray, capacity: int, ranks: int, *, rounds: int = 1
+) -> tuple[PackPlan, float]:
+    """The plan of the first epoch, and the least CPU time of the rounds."""
     best, plan = float("inf"), None
-    for _ in range(3):
+    for _ in range(rounds):
         started = time.process_time()
         plan = plan_batches(sizes, capacity=capacity, world_size=ranks, seed=1)
         best = min(best, time.process_time() - started)
@@ -44,10 +46,9 @@ def judge(figures: PackStatistics, seconds: float, *, compiled: bool) -> list[bo
         raise SystemExit("too few conversations for figures; give a greater --count")
     reached = [
         verdict("    fill", figures.fill, at_least=0.999),
-        verdict("    dropped", figures.dropped, at_most=0.5),
+        verdict("    dropped", figures.dropped, at_most=0),
         verdict("    cost imbalance", figures.cost_imbalance, at_most=1.08),
-        verdict("    homogeneity", figures.homogeneity, at_least=0.85),
-        verdict("    homogeneity", figures.homogeneity, at_most=1.15),
+        verdict("    homogeneity", figures.homogeneity, at_least=0.85, at_most=1.15),
     ]
     if compiled:
         reached.append(verdict("    seconds of CPU", seconds, at_most=1.0))
@@ -76,7 +77,8 @@ def main() -> None:
                 print(f"  {name}, {ranks} ranks of {capacity:,}, numba {compiled}", flush=True)
                 if compiled:
                     timed(sizes[:100_000], capacity, ranks)  # compiles, or loads what was compiled
-                plan, seconds = timed(sizes, capacity, ranks)
+                rounds = 3 if compiled else 1
+                plan, seconds = timed(sizes, capacity, ranks, rounds=rounds)
                 reached += judge(pack_statistics(plan, sizes), seconds, compiled=compiled)
     leave(*reached)
 

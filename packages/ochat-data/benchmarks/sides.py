@@ -52,10 +52,14 @@ def cpu_seconds(rounds: int, *sides: Callable[[], object]) -> list[float]:
     return best
 
 
-def verdict(name: str, value: float, *, at_least: float = 0, at_most: float = 0) -> bool:
-    """Prints a figure against its target; returns whether it is reached."""
-    reached = value >= at_least if not at_most else value <= at_most
-    target = f"at most {at_most:g}" if at_most else f"at least {at_least:g}"
+def verdict(
+    name: str, value: float, *, at_least: float | None = None, at_most: float | None = None
+) -> bool:
+    """Prints a figure against its targets; returns whether they are reached."""
+    low, high = at_least is None or value >= at_least, at_most is None or value <= at_most
+    reached = low and high
+    limits = (("at least", at_least), ("at most", at_most))
+    target = ", ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
     print(f"{name}: {value:.4g} (target: {target}) {'ok' if reached else 'MISSED'}", flush=True)
     return reached
 

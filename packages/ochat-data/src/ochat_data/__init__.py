@@ -96,6 +96,11 @@ def __getattr__(name: str) -> object:
     """Loads a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
+    module = import_module(f".{_HOMES[name]}", __name__)
+    # All names of the module at once: one of them is the module's own, whose import has just put
+    # the module in the function's place.
+    globals().update(
+        {each: getattr(module, each) for each in _HOMES if _HOMES[each] == _HOMES[name]}
+    )
+    value: object = globals()[name]
     return value

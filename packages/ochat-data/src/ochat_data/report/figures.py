@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ochat_data import PackStatistics, pack_statistics, plan_batches
 from ochat_data.errors import InputError
-from ochat_data.pack_statistics import PackStatistics, pack_statistics
-from ochat_data.packing import plan_batches
 from ochat_data.record import Record
 from ochat_templates import Conversation, Message
 
