@@ -154,7 +154,7 @@ def verdict(
     """Prints a figure against its target; returns whether it is reached."""
     wanted = f"at least {at_least}" if at_least is not None else f"at most {at_most}"
     reached = value >= at_least if at_least is not None else value <= (at_most or 0.0)
-    print(f"{name}: {value:.3f} (target: {wanted}) {'ok' if reached else 'MISSED'}")
+    print(f"{name}: {value:.4g} (target: {wanted}) {'ok' if reached else 'MISSED'}")
     return reached
 
 

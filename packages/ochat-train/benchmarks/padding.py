@@ -13,6 +13,9 @@ Lengths are the packing tables' two distributions divided by --divisor, clip inc
 step fits a CPU; the share of padding does not change by that. Every token is supervised, so the
 loss has the same work a token on all sides. A round trains all conversations once on each side.
 
+The ceiling is that of the tokens saved alone. A figure can be above it: attention over padding
+grows with the square of the width, and large rectangles fall out of the processor's caches.
+
     python benchmarks/padding.py
 """
 
@@ -194,7 +197,7 @@ def main() -> None:
         f"Llama, hidden {given.hidden}, {given.layers} layers, vocabulary {given.vocabulary}, "
         f"{model.num_parameters() / 1e6:.1f} M parameters, float32, sdpa, {given.threads} thread(s)"
     )
-    print("columns CPU, wall: time of that side / time of padding-free; ceiling: its padding alone")
+    print("columns CPU, wall: time of that side / time of padding-free; ceiling: cells / tokens")
     leave(*[compare(distribution, given) for distribution in DISTRIBUTIONS])
 
 
