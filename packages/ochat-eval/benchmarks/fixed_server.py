@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import heapq
 import json
 import time
 
@@ -28,7 +29,7 @@ class FixedServer:
     def __init__(self, options: argparse.Namespace) -> None:
         """Take the engine's speed."""
         self._options = options
-        self._batch = asyncio.Semaphore(options.batch)
+        self._free_at = [0.0] * options.batch
         self._first: float | None = None
         self._last = 0.0
         self._tokens = 0
@@ -41,14 +42,22 @@ class FixedServer:
         prompt = body["messages"][-1]["content"]
         tokens = answer_tokens(prompt, self._options.shortest, self._options.longest)
         if self._options.rate:
-            async with self._batch:
-                await asyncio.sleep(tokens / self._options.rate)
+            await asyncio.sleep(self._due(tokens) - time.monotonic())
         self._tokens += tokens
         self._last = time.time()
         message = {"role": "assistant", "content": "The answer is (A)."}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": len(prompt) // 4, "completion_tokens": tokens}
         return web.json_response({"choices": [choice], "usage": usage})
+
+    def _due(self, tokens: int) -> float:
+        """When the engine is done: in the slot that is free first, from now on at the earliest.
+
+        Slots are kept by the clock, so that this process's own delays do not slow the engine down.
+        """
+        begin = max(time.monotonic(), heapq.heappop(self._free_at))
+        heapq.heappush(self._free_at, begin + tokens / self._options.rate)
+        return begin + tokens / self._options.rate
 
     async def models(self, _request: web.Request) -> web.Response:
         """The one model."""

@@ -66,6 +66,8 @@ class ScriptedServer:
                 self.on_request(len(self.bodies))
             await asyncio.sleep(self.delay_seconds)
             answer = self.answer(body, attempt)
+            if answer == "<stall>":
+                await asyncio.sleep(30)
         finally:
             self.in_flight -= 1
         if answer == "<reset>":

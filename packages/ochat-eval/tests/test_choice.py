@@ -184,3 +184,10 @@ PIECES = [
 def test_cues_without_a_letter_credit_nothing(pieces: list[str]) -> None:
     response = " ".join(pieces)
     assert all(grade_choice(response, letter, WORDS).score == 0.0 for letter in "ABCD")
+
+
+def test_options_of_a_single_sign_are_texts_where_the_label_is_a_letter_beyond_them() -> None:
+    assert grade_choice("The answer is (B).", "B", ["x", "y"]).score == 1.0
+    assert grade_choice("y", "B", ["x", "y"]).score == 1.0
+    assert grade_choice("The answer is (B).", "A", ["x", "y"]).score == 0.0
+    assert grade_choice("K", "K", ["J", "K"]).score == 1.0

@@ -57,21 +57,28 @@ class Options:
     texts: OptionTexts
 
     @classmethod
-    def read(cls, options: Sequence[str]) -> Options:
-        """Letters and texts of `options`: texts get A, B, ...; letters, bracketed or not, stay."""
+    def read(cls, options: Sequence[str], label: str | Sequence[str] = ()) -> Options:
+        """Letters and texts of `options`: texts get A, B, ...; letters, bracketed or not, stay.
+
+        Texts of a single sign ("x", "y") look like letters; a label that none of them is, but that
+        is a letter of so many options, tells the two apart.
+        """
         if not options:
             return cls(letters=tuple(_ALPHABET), texts=option_texts((), ()))
         symbols = [_SYMBOL.fullmatch(option.strip()) for option in options]
         letters = tuple(symbol[1] for symbol in symbols if symbol)
-        if len(letters) == len(options) and not all(map(str.isdigit, letters)):
+        named = _ALPHABET[: len(options)]
+        labels = [each.strip("()[] ") for each in ([label] if isinstance(label, str) else label)]
+        folded = {letter.upper() for letter in letters}
+        numbered = any(each in named and each not in folded for each in labels if each)
+        if len(letters) == len(options) and not (numbered or all(map(str.isdigit, letters))):
             return cls(letters=letters, texts=option_texts((), ()))
         if len(options) > len(_ALPHABET):
             raise GradingError(
                 f"{len(options)} option texts are more than there are letters: give at most 26, "
                 "or give the letters themselves as options"
             )
-        named = tuple(_ALPHABET[: len(options)])
-        return cls(letters=named, texts=option_texts(named, options))
+        return cls(letters=tuple(named), texts=option_texts(tuple(named), options))
 
     def key(self, label: str | Sequence[str]) -> frozenset[str]:
         """The letters that a label accepts: a letter, a bracketed letter or an option's text."""
@@ -114,7 +121,7 @@ def grade_choice(
     Raises:
         GradingError: The label fits no option. No response makes this raise.
     """
-    choices = Options.read(options)
+    choices = Options.read(options, label)
     key = choices.key(label)
     cleaned = clean(response)
     if cleaned.unclosed:
