@@ -23,6 +23,7 @@ from .errors import (
     IsolationError,
     ModelError,
     OutputError,
+    StoppedError,
     TrainError,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "IsolationError",
     "ModelError",
     "OutputError",
+    "StoppedError",
     "TrainConfig",
     "TrainError",
     "TrainResult",

@@ -14,10 +14,13 @@ from ochat_data import DataError as DatasetError
 from ochat_templates import TemplatesError
 
 from . import add_tokens_command, export_command, plan_command, report_command, run_command
-from .errors import TrainError
+from .errors import StoppedError, TrainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+# The system's own code for "try again later" (sysexits.h: EX_TEMPFAIL), for schedulers.
+EXIT_STOPPED = 75
 
 _DESCRIPTION = """\
 Fine-tunes any Hugging Face causal language model on a token dataset (ochat-data tokenize):
@@ -78,6 +81,9 @@ def run_to_exit_code(execute: Callable[[], None]) -> int:
     """Runs a command; turns the errors that it raises on purpose into one line."""
     try:
         execute()
+    except StoppedError as stop:
+        print(f"{_speaker()}: {stop}", file=sys.stderr)
+        return EXIT_STOPPED
     except (TrainError, DatasetError, TemplatesError) as error:
         print(f"{_speaker()}: {error}", file=sys.stderr)
         return 1

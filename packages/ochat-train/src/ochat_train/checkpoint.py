@@ -107,7 +107,23 @@ def latest_checkpoint(root: Path) -> Path | None:
     if not root.is_dir():
         return None
     found = [folder for folder in root.iterdir() if _NAME.fullmatch(folder.name)]
-    return max(found, key=lambda folder: int(folder.name.removeprefix("step-")), default=None)
+    return max(found, key=_step_of, default=None)
+
+
+def prune_checkpoints(root: Path, keep_last: int, best_step: int | None) -> None:
+    """Removes all checkpoints but the newest ones and the one of `best_step`."""
+    found = [folder for folder in root.iterdir() if _NAME.fullmatch(folder.name)]
+    by_age = sorted(found, key=_step_of)
+    for folder in by_age[:-keep_last]:
+        if _step_of(folder) != best_step:
+            # Renamed first: a checkpoint is whole or has no name of one, also while it goes.
+            doomed = folder.with_name(f".{folder.name}.old")
+            folder.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def read_state(folder: Path) -> RunState:

@@ -24,7 +24,7 @@ RopeScaling = Literal["linear", "dynamic", "yarn"]
 _FREE_ON_RESUME = frozenset(
     {
         *("resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"),
-        *("tensorboard", "wandb", "gradient_checkpointing"),
+        *("tensorboard", "wandb", "gradient_checkpointing", "keep_last", "time_limit_minutes"),
     }
 )
 
@@ -69,6 +69,10 @@ class TrainConfig:
         log_every: steps between two readings of the loss (a reading waits for the device).
         checkpoint_steps: steps between checkpoints inside an epoch; None is none. Every epoch
             ends with one anyway.
+        keep_last: checkpoints that are kept, the newest and besides the one with the lowest
+            held-out loss; None keeps all.
+        time_limit_minutes: after so long a checkpoint is written and the run stops, to be resumed;
+            None is never. SIGTERM does the same.
         engine: "auto" takes DeepSpeed if started on several ranks or given its options.
         zero_stage: DeepSpeed's ZeRO stage 0, 1 or 2; None is its configuration file's, else 2.
         deepspeed_config: DeepSpeed configuration file (JSON).
@@ -107,6 +111,8 @@ class TrainConfig:
     threads: int | None = None
     log_every: int = 10
     checkpoint_steps: int | None = None
+    keep_last: int | None = None
+    time_limit_minutes: float | None = None
     engine: EngineName = "auto"
     zero_stage: int | None = None
     deepspeed_config: Path | None = None
@@ -123,7 +129,7 @@ class TrainConfig:
         self._validate_choices()
         at_least_one = (
             *("epochs", "batch_tokens", "accumulation", "threads", "log_every"),
-            "checkpoint_steps",
+            *("checkpoint_steps", "keep_last"),
         )
         for name in at_least_one:
             value = getattr(self, name)

@@ -9,6 +9,7 @@ Messages are written where the error is raised; this module only draws the tree.
     │   └── IsolationError   sequences packed together would see each other
     ├── OutputError        the output folder is in the way or cannot be written
     ├── CheckpointError    a checkpoint is missing, damaged or belongs to another run
+    ├── StoppedError       the run was asked to stop and can be resumed
     ├── DivergedError      the loss or the gradient is no longer a finite number
     └── EngineError        the distributed engine cannot start or do what was asked
 """
@@ -42,6 +43,10 @@ class OutputError(TrainError):
 
 class CheckpointError(TrainError):
     """A checkpoint is missing, damaged, or was written by a run with other settings."""
+
+
+class StoppedError(TrainError):
+    """The run was stopped from outside, wrote a checkpoint, and can be resumed."""
 
 
 class DivergedError(TrainError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .batch import collate
+from .errors import StoppedError
 from .held_out import evaluate_held_out
 from .progress import StepFigures
 from .readings import PendingStep, Readings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .run_plan import EpochPlan, PlannedStep, RunPlan
     from .schedule import CosineSchedule
+    from .stopping import StopRequest
 
 _RECENT_READINGS = 20
 
@@ -46,6 +48,7 @@ class LoopParts:
         read_every: steps between two readings of the losses.
         checkpoint_steps: steps between checkpoints inside an epoch, None for none.
         checkpoint: writes a checkpoint after so many steps and tokens.
+        stop: whether this rank was asked to stop.
         keep_diverged: keeps this rank's share of a step whose loss is no number; returns where.
     """
 
@@ -60,6 +63,7 @@ class LoopParts:
     read_every: int
     checkpoint_steps: int | None
     checkpoint: Callable[[int, int], None]
+    stop: StopRequest
     keep_diverged: Callable[[int, PlannedStep], str]
 
 
@@ -74,6 +78,7 @@ class TrainingLoop:
         self.held_out: list[HeldOutResult] = []
         self.last_loss: float | None = None
         self._readings = Readings(parts)
+        self._stop_asked = False
         self._recent: deque[tuple[int, float, float, float]] = deque(maxlen=_RECENT_READINGS)
         self._first_step, self._first_tokens = step, tokens
         self._read_at = time.perf_counter()
@@ -83,6 +88,7 @@ class TrainingLoop:
 
         Raises:
             DivergedError: a loss or gradient norm is not finite; checkpoints stay usable.
+            StoppedError: the run was asked to stop; it wrote a checkpoint.
         """
         parts = self._parts
         parts.engine.model.train()
@@ -95,8 +101,16 @@ class TrainingLoop:
             self._show(planned)
             if planned.ends_epoch:
                 self._end_epoch(planned)
-            elif parts.checkpoint_steps and self.step % parts.checkpoint_steps == 0:
+            elif self._stop_asked or (
+                parts.checkpoint_steps and self.step % parts.checkpoint_steps == 0
+            ):
                 self._checkpoint()
+            if self._stop_asked and self.step < parts.plan.total_steps:
+                reason = parts.stop.reason or "another rank"
+                raise StoppedError(
+                    f"stopped by {reason} after step {self.step} of {parts.plan.total_steps}; its "
+                    "checkpoint is written, so the same command with --resume goes on"
+                )
 
     def _train(self, planned: PlannedStep) -> None:
         parts = self._parts
@@ -116,7 +130,8 @@ class TrainingLoop:
         """Waits for the device and writes the events of all steps since the last reading."""
         if not self._readings.pending:
             return
-        totals = self._readings.wait()
+        totals, stopping = self._readings.wait()
+        self._stop_asked = self._stop_asked or stopping
         now = time.perf_counter()
         seconds, self._read_at = now - self._read_at, now
         events = self._readings.events(totals, seconds)

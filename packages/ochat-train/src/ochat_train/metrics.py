@@ -70,6 +70,16 @@ class MetricsLog:
         beside.replace(self.path)
 
 
+def best_step(path: Path) -> int | None:
+    """The step with the lowest held-out loss; None where nothing was held out yet."""
+    if not path.exists():
+        return None
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    evaluations = [event for event in lines if event["event"] == "eval"]
+    best = min(evaluations, key=lambda event: event["loss"], default=None)
+    return None if best is None else int(best["step"])
+
+
 def _step(line: bytes) -> float:
     """The step of an event; infinity where the line holds none."""
     try:

@@ -81,10 +81,18 @@ class Readings:
         self.pending: list[PendingStep] = []
         self.last_loss: float | None = None
 
-    def wait(self) -> np.ndarray:
-        """One row a pending step, summed over the ranks; see the module for its columns."""
+    def wait(self) -> tuple[np.ndarray, bool]:
+        """Waits for the device, and sums over the ranks what they know.
+
+        Returns:
+            One row a pending step (see the module for its columns), and whether any rank was asked
+            to stop, which all ranks learn at the same step this way.
+        """
         rows = np.stack([self._row(step) for step in self.pending])
-        return self._parts.engine.sum_over_ranks(torch.from_numpy(rows)).numpy()
+        asked = np.full((len(rows), 1), float(bool(self._parts.stop.reason)))
+        told = torch.from_numpy(np.concatenate([rows, asked], axis=1))
+        summed = self._parts.engine.sum_over_ranks(told).numpy()
+        return summed[:, :-1], bool(summed[-1, -1])
 
     def _row(self, step: PendingStep) -> np.ndarray:
         figures = step.sums.sequences.double().cpu().numpy()

@@ -15,7 +15,13 @@ import torch
 
 from ochat_templates import ModelCard
 
-from .checkpoint import RunState, read_state, restore_random_state, save_checkpoint
+from .checkpoint import (
+    RunState,
+    prune_checkpoints,
+    read_state,
+    restore_random_state,
+    save_checkpoint,
+)
 from .diverged import keep_step
 from .engine_choice import EngineChoice, choose_engine
 from .errors import OutputError
@@ -24,12 +30,13 @@ from .flops import StepFlops, peak_flops
 from .guards import check_inputs, check_output, check_space
 from .isolation import probe_isolation
 from .loop import LoopParts, TrainingLoop
-from .metrics import MetricsLog
+from .metrics import MetricsLog, best_step
 from .metrics_services import open_services
 from .model import create_model, enable_gradient_checkpointing, read_config
 from .progress import Progress
 from .run_plan import PlanSettings, RunPlan, plan_epoch
 from .schedule import CosineSchedule, automatic_lr
+from .stopping import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +131,8 @@ class _Run:
         loop = TrainingLoop(parts, step=state.step, tokens=state.tokens)
         started = time.perf_counter()
         try:
-            loop.run()
+            with parts.stop.listening():
+                loop.run()
         finally:
             self.progress.close()
             for sink in parts.metrics:
@@ -183,6 +191,9 @@ class _Run:
                 engine,
                 lambda folder: write_model(engine.model, folder, parts, dtype=dtype),
             )
+            if config.keep_last is not None and engine.rank == 0:
+                best = best_step(config.output / "metrics.jsonl")
+                prune_checkpoints(config.output / "checkpoints", config.keep_last, best)
 
         def keep_diverged(number: int, planned: PlannedStep) -> str:
             return str(keep_step(config.output / "diverged", number, engine.rank, planned))
@@ -206,6 +217,7 @@ class _Run:
             read_every=config.log_every if torch.cuda.is_available() else 1,
             checkpoint_steps=config.checkpoint_steps,
             checkpoint=checkpoint,
+            stop=StopRequest(config.time_limit_minutes),
             keep_diverged=keep_diverged,
         )
 

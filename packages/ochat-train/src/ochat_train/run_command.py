@@ -165,6 +165,19 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         help="write a checkpoint every N steps too, not only after every epoch",
     )
     group.add_argument(
+        "--keep-last",
+        type=int,
+        metavar="N",
+        help="keep the N newest checkpoints, and the one with the lowest held-out loss (default: "
+        "all)",
+    )
+    group.add_argument(
+        "--time-limit-minutes",
+        type=float,
+        metavar="N",
+        help="then write a checkpoint and stop with exit code 75, as at SIGTERM; --resume goes on",
+    )
+    group.add_argument(
         "--log-every",
         type=int,
         metavar="N",
