@@ -19,8 +19,9 @@ from .batch import IGNORED
 if TYPE_CHECKING:
     from .head import OutputHead
 
-# Logits of one chunk: 2**25 floats are 128 MiB, 256 rows of a vocabulary of 128k.
-_CHUNK_LOGITS = 1 << 25
+# Logits of one chunk: 2**24 floats are 64 MiB, 130 rows of a vocabulary of 128k. Three such arrays
+# are alive at the peak; twice as many rows are 6 % faster and miss a fifth of full logits' memory.
+_CHUNK_LOGITS = 1 << 24
 _MAX_CHUNK_ROWS = 4096
 
 
@@ -152,8 +153,10 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_loss: torch.Tensor,
         *_: torch.Tensor,
     ) -> tuple[torch.Tensor | None, ...]:
+        # In place: a copy of the head's gradient would be the peak of the whole loss. Autograd
+        # notices by the version counter if anybody asks for these gradients twice.
         grads = ctx.saved_tensors
-        return (*(None if g is None else g * grad_loss.to(g.dtype) for g in grads), None)
+        return (*(None if g is None else g.mul_(grad_loss.to(g.dtype)) for g in grads), None)
 
 
 def _forward_and_gradients(
