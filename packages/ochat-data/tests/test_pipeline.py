@@ -296,15 +296,22 @@ def test_a_missing_or_doubled_input_is_named(project: Path, command: Command) ->
     assert not (project / "set").exists()
 
 
-def test_too_many_rejects_fail_the_run_and_leave_no_dataset(
-    project: Path, command: Command
+@pytest.mark.parametrize(
+    ("change", "message", "listed"),
+    [
+        (("[tokenize]", "[limits]\nmax_reject_rate = 0.001\n[tokenize]"), "import rejected 2", 2),
+        (('"GPT4", "*" = "GPT3"', '"Odd", "*" = "Odd"'), "tokenize rejected 298 of 299", 300),
+    ],
+)
+def test_too_many_rejects_fail_the_run_and_leave_no_dataset_but_the_rejects(
+    change: tuple[str, str], message: str, listed: int, project: Path, command: Command
 ) -> None:
-    text = RECIPE + "[limits]\nmax_reject_rate = 0.001\n"
-    (project / "pipeline.toml").write_text(text)
+    (project / "pipeline.toml").write_text(RECIPE.replace(*change).replace('"near"', '"exact"'))
     code, _, errors = run(command, project, "--workers", "1")
     assert code == 1
-    assert "2 of 321 records were rejected" in errors
+    assert message in errors
     assert not (project / "set").exists()
+    assert len(lines_of(project / "set.rejects.jsonl")) == listed
 
 
 def test_sources_give_condition_weight_and_share(project: Path, command: Command) -> None:

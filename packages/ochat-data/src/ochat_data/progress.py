@@ -42,6 +42,11 @@ class Progress:
         end = "\x1b[K\n" if self._live else "\n"
         sys.stderr.write(f"{start}{self._line(done, tokens)}{end}")
 
+    def clear(self) -> None:
+        """Leaves nothing: for what nobody needs to know of when it is done."""
+        if self._live and self._shown:
+            sys.stderr.write("\r\x1b[K")
+
     def _line(self, done: int, tokens: int) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = (done - self._begun_at) / seconds

@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -32,6 +32,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PARQUET_MAGIC = b"PAR1"
 # An object over many lines has to fit in memory; nobody writes a larger one by hand.
 _LARGEST_OBJECT = 1 << 26
+_BLOCK = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PAGE_STARTS = (b"<!doctype html", b"<html", b"<?xml")
 _TEXT_SUFFIXES = (".txt", ".md", ".text")
@@ -148,15 +149,24 @@ def plain_name(file: str) -> str:
     return Path(file).name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def file_digest(file: str) -> str:
-    """SHA-256 of a file's bytes in hexadecimal; empty for what is read only once, or far away."""
+def file_digest(file: str, tell: Callable[[int], object] = lambda _: None) -> str:
+    """SHA-256 of a file's bytes in hexadecimal; empty for what is read only once, or far away.
+
+    Args:
+        file: The file, or the address of a saved dataset.
+        tell: Is told of every block how many bytes it has.
+    """
     if saved := saved_files(file):
-        digests = "".join(file_digest(str(each)) for each in saved)
+        digests = "".join(file_digest(str(each), tell) for each in saved)
         return hashlib.sha256(digests.encode()).hexdigest()
     if file == STDIN or not Path(file).is_file():
         return ""
+    digest = hashlib.sha256()
     with Path(file).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            tell(len(block))
+    return digest.hexdigest()
 
 
 def line_item(file: str, number: int, line: bytes, offset: int) -> RawItem:

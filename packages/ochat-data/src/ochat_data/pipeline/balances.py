@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ochat_data.errors import InputError, RejectRateError
@@ -42,23 +43,26 @@ def prepared_stages(summaries: Sequence[dict[str, Any]]) -> list[StageInfo]:
     ]
 
 
-def check_rejects(imported: StageInfo, summaries: Sequence[dict[str, Any]], most: float) -> None:
-    """Fails a run that has nothing to show, or too many rejects.
+def check_rejects(
+    stage: StageInfo, summaries: Sequence[dict[str, Any]], most: float, rejects: Path
+) -> None:
+    """Fails a run of which a step has nothing to show, or too many rejects.
 
     Raises:
         InputError: There is no usable record.
         RejectRateError: More than the share `most` was rejected.
     """
     first = next((text for each in summaries if (text := each["first_reject"])), "")
-    if not imported.read:
+    if not stage.read and stage.name == "import":
         raise InputError("the sources hold no records; check 'files'")
-    if imported.rejected == imported.read:
-        raise InputError(f"none of the {imported.read} records is usable; the first: {first}")
-    if imported.rejected > most * imported.read:
+    if stage.rejected and stage.rejected == stage.read:
+        raise InputError(
+            f"{stage.name} rejected all {stage.read} records (see {rejects}); the first: {first}"
+        )
+    if stage.rejected > most * stage.read:
         raise RejectRateError(
-            f"{imported.rejected} of {imported.read} records were rejected, more than [limits] "
-            f"max_reject_rate = {most:g} allows; the first: {first}; see them all with "
-            "ochat-data import on the same files"
+            f"{stage.name} rejected {stage.rejected} of {stage.read} records (all in {rejects}), "
+            f"more than [limits] max_reject_rate = {most:g} allows; the first: {first}"
         )
 
 

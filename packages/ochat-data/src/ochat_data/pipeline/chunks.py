@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import orjson
 
 from ochat_data.errors import InputError
+from ochat_data.progress import Progress
 from ochat_data.reading import (
     RawItem,
     expand_folders,
@@ -93,16 +94,24 @@ def input_files(recipe: Recipe) -> list[InputFile]:
     Raises:
         InputError: One is missing or is read twice.
     """
-    found: list[InputFile] = []
+    named: list[tuple[int, str]] = []
     for index, source in enumerate(recipe.sources):
         require_readable(source.files)
-        found += [
-            InputFile(source=index, file=file, sha256=file_digest(file))
-            for file in expand_folders(source.files)
-        ]
-    for name, times in Counter(each.file for each in found).items():
+        named += [(index, file) for file in expand_folders(source.files)]
+    for name, times in Counter(file for _, file in named).items():
         if times > 1:
             raise InputError(f"{name} is given twice; give it once, with a 'weight' of 2")
+    sizes = [Path(file).stat().st_size for _, file in named if Path(file).is_file()]
+    progress = Progress("check", total=sum(sizes) >> 20, unit="MiB")
+    bytes_read = 0
+
+    def tell(size: int) -> None:
+        nonlocal bytes_read
+        bytes_read += size
+        progress.update(bytes_read >> 20)
+
+    found = [InputFile(source=i, file=file, sha256=file_digest(file, tell)) for i, file in named]
+    progress.clear()
     return found
 
 
@@ -167,7 +176,9 @@ def _spool(files: list[str], number: int, work: WorkFolder, *, text: bool) -> li
         with_name(work.path / names[-1], b"".join(lines))
         lines.clear()
 
-    for item in read_items(files, text=text):
+    progress = Progress("unpack")
+    for count, item in enumerate(read_items(files, text=text), start=1):
+        progress.update(count)
         lines.append(_spooled_line(item))
         size += len(lines[-1])
         if size >= CHUNK_BYTES:
@@ -175,6 +186,7 @@ def _spool(files: list[str], number: int, work: WorkFolder, *, text: bool) -> li
             size = 0
     if lines:
         end_chunk()
+    progress.clear()
     work.finish(f"spool-{number:05d}", {"names": names})
     return names
 

@@ -109,7 +109,9 @@ class _Run:
             raise InputError("the sources hold no records; check 'files'")
         prepared = self._pieces("prepare", prepare_chunk, prepare_name, chunks)
         stages = prepared_stages(prepared)
-        check_rejects(stages[0], prepared, recipe.limits.max_reject_rate)
+        rejects, duplicates = _list_paths(Path(recipe.output))
+        _write_rejects(rejects, work, [prepare_name(chunk.index) for chunk in chunks])
+        check_rejects(stages[0], prepared, recipe.limits.max_reject_rate, rejects)
         begins = _begins(prepared)
         groups = find_duplicates(recipe.dedup, work.path, chunks, begins)
         encoded = self._pieces("encode", encode_chunk, encode_name, chunks)
@@ -117,8 +119,9 @@ class _Run:
             records = sum(summary["records"] for summary in prepared)
             stages.append(dedup_stage(records, sum(summary["read"] for summary in encoded)))
         stages.append(tokenize_stage(encoded))
-        rejects, duplicates = _list_paths(Path(recipe.output))
-        _write_rejects(rejects, work, chunks)
+        names = [name(chunk.index) for name in (prepare_name, encode_name) for chunk in chunks]
+        _write_rejects(rejects, work, names)
+        check_rejects(stages[-1], encoded, recipe.limits.max_reject_rate, rejects)
         write_groups(duplicates, groups, work.path, begins)
         return self._assemble(
             chunks, encoded, stages, _sources(files, prepared), digest, overwrite=overwrite
@@ -228,9 +231,8 @@ def _sources(
     )
 
 
-def _write_rejects(path: Path, work: WorkFolder, chunks: Sequence[Chunk]) -> None:
-    """The rejects of all chunks, beside the dataset; no file where there are none."""
-    names = [name(chunk.index) for name in (prepare_name, encode_name) for chunk in chunks]
+def _write_rejects(path: Path, work: WorkFolder, names: Sequence[str]) -> None:
+    """The rejects of finished pieces, beside the dataset; no file where there are none."""
     parts = [work.path / f"{name}.rejects" for name in names]
     if not any(part.stat().st_size for part in parts):
         path.unlink(missing_ok=True)
