@@ -41,6 +41,13 @@ def verdict(response: str, *, test: str = TEST, finish_reason: str | None = None
         f"```python\n{GOOD}\nimport sys\nsys.exit(0)\n```",
         f"```python\n{GOOD}\nprint(double_all([1]))\nassert double_all([1]) == [3]\n```",
         f"```python\n{GOOD}\nif __name__ == '__main__':\n    x = input()\n```",
+        f"```python\n{GOOD.rstrip()}```",
+        f"```python\n{GOOD}```".replace("\n", "\r\n"),
+        "    found = []\n    for x in xs:\n        found.append(2 * x)\n    return found",
+        "found = []\nfor x in xs:\n    found.append(2 * x)\nreturn found",
+        "The function:\n\n    def double_all(xs):\n        return [2 * x for x in xs]\n\nDone.",
+        f"```python\n{GOOD}\nwhile True: pass\n```",
+        f"```js\nfunction double_all(xs) {{}}\n```\n```python\n{GOOD}```",
         "```python\ndouble_all = lambda xs: [2 * x for x in xs]\n```",
         "```python\ndef double_all(xs: List[int]) -> List[int]:\n"
         "    return [helper(x) + x - 1 for x in xs]\n```",

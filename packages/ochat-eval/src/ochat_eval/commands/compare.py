@@ -73,6 +73,8 @@ def lines(found: Pairing, first: Path, second: Path, flips: int) -> list[str]:
 
 
 def _sentence(found: Pairing, second: Path) -> str:
+    if not found.flips:
+        return "No question flipped: both got the same ones right."
     if found.p_value >= _SIGNIFICANT:
         return "A split so uneven is not rare between equally good runs: this shows no difference."
     better = "better" if found.fixed > found.broken else "worse"

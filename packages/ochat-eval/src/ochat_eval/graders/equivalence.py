@@ -20,7 +20,13 @@ from queue import LifoQueue
 from typing import ClassVar
 
 from ochat_eval.errors import GradingError
-from ochat_eval.graders.formulas import digits_and_base, normalised, plain_text, without_name
+from ochat_eval.graders.formulas import (
+    digits_and_base,
+    in_percent,
+    normalised,
+    plain_text,
+    without_name,
+)
 from ochat_eval.graders.quantities import quantities
 from ochat_eval.graders.worker import MathWorker
 
@@ -68,6 +74,8 @@ class Equivalence:
     def compare(self, label: str, answer: str) -> Equality:
         """Whether an answer equals a label."""
         gold, given = normalised(label), normalised(answer)
+        if in_percent(label) != in_percent(answer) and _same_share(gold, given, label):
+            return Equality.EQUAL
         if decided := _without_algebra(gold, given):
             return decided
         if without_name(gold) == gold or _same_name(gold, given):
@@ -135,6 +143,14 @@ def _without_algebra(gold: str, given: str) -> Equality | None:
     if first is None or second is None:
         return None
     return Equality.EQUAL if first == second else Equality.UNEQUAL
+
+
+def _same_share(gold: str, given: str, label: str) -> bool:
+    """Whether one is the other's percentage: 5 % and 0.05."""
+    first, second = _number(gold), _number(given)
+    if first is None or second is None:
+        return False
+    return first == 100 * second if in_percent(label) else 100 * first == second
 
 
 def _number(expression: str) -> Fraction | None:

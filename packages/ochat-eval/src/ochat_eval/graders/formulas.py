@@ -14,6 +14,7 @@ _SIZES = re.compile(r"\\(?:left|right|bigg?|Bigg?)(?![A-Za-z])|\\displaystyle\b"
 _FRACTIONS = re.compile(r"\\[dtc]frac\b")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|\{([^{}]*)\}\s*(\d)|(\d)\s*\{([^{}]*)\})")
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b|\u00b0|\bdegrees?\b)")
+_ANGLE_FUNCTION = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)\b|\\(?:sin|cos|tan|cot|sec|csc)")
 _PERCENT = re.compile(r"\s*\\?%")
 _DOLLAR = re.compile(r"\\\$|(?<!\\)\$")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!|,(?=\d{3}(?!\d)))(?=\d{3})")
@@ -79,10 +80,17 @@ def normalised(expression: str) -> str:
     text = _DOLLAR.sub("", expression.strip())
     text = _SIZES.sub("", text)
     text = _FRACTIONS.sub(r"\\frac", text)
-    text = _DEGREES.sub("", _PERCENT.sub("", text))
+    text = _PERCENT.sub("", text)
+    if not _ANGLE_FUNCTION.search(text):
+        text = _DEGREES.sub("", text)
     text = _THOUSANDS.sub("", text)
     text = _SHORT_FRACTION.sub(_long_fraction, text)
     return _SPACES.sub(" ", text).strip().rstrip(".").strip()
+
+
+def in_percent(expression: str) -> bool:
+    """Whether an expression is given in percent."""
+    return _PERCENT.search(expression) is not None
 
 
 def plain_text(expression: str) -> str:

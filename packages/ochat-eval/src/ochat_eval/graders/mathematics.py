@@ -33,6 +33,7 @@ _LEADING = re.compile(
     r"(?:[\s:]|=|\b(?:therefore|thus|simply|just|that|the\s+\w+\s+is|equal\s+to|given\s+by)\b)*",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(r"(-?\$?[\d.,/]*\d)\s+(?:[a-z]{3,}\s*){1,3}")
 _CONCLUDES = re.compile(
     r"\b(?:so|therefore|thus|hence|finally|we\s+get|we\s+have)\b", re.IGNORECASE
 )
@@ -141,7 +142,7 @@ def _announced(text: str, cue: Cue) -> _Found | None:
         if inside is None:
             reason = _REASON.search(text, begin, stop)
             stop = reason.start() if reason else stop
-            answer = text[begin:stop].strip(" \"'")
+            answer = _without_unit(text[begin:stop].strip(" \"'"))
             return (answer[:_LONGEST], cue.rule, (begin, stop)) if answer else None
         formula = inside
     contents, end = [inner_formula(formula)], formula.end()
@@ -151,6 +152,12 @@ def _announced(text: str, cue: Cue) -> _Found | None:
         contents.append(inner_formula(more))
         end = more.end()
     return ", ".join(contents)[:_LONGEST], cue.rule, (formula.start(), end)
+
+
+def _without_unit(words: str) -> str:
+    """A number in prose without what it counts: 42 for "42 dollars"."""
+    counted = _COUNTED.fullmatch(words)
+    return counted[1] if counted else words
 
 
 def _unannounced(text: str) -> _Found | None:

@@ -12,12 +12,13 @@ import textwrap
 from collections.abc import Iterator
 
 _FENCE = re.compile(
-    r"^[ \t]*(?P<mark>`{3,}|~{3,})[^\n`]*\n(?P<code>.*?)(?:^[ \t]*(?P=mark)[`~]*[ \t]*$|\Z)",
+    r"^[ \t]*(?P<mark>`{3,}|~{3,})[^\n`]*\n(?P<code>.*?)(?:(?P=mark)[`~]*[ \t]*$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+_BEGINS_CODE = re.compile(r"\s*(?:from|import|def|class|async|@|\w+\s*=)")
 # Tries of "which lines are code" in a response without a fence.
 _MOST_STARTS = 40
 
@@ -54,7 +55,8 @@ def _blocks(response: str) -> Iterator[str]:
 def _definitions(block: str, prompt: str, entry_point: str) -> list[ast.stmt]:
     """What a block defines: as a module, as the function's body, or in its longest run of code."""
     tree = _parsed(textwrap.dedent(block))
-    if tree is not None and _kept(tree, entry_point):
+    # A body alone parses as a module too, with its `return` outside of any function.
+    if tree is not None and not _returns(tree.body) and _kept(tree, entry_point):
         return _kept(tree, entry_point)
     for body in _as_body(block):
         continued = _parsed(prompt.rstrip() + "\n" + body)
@@ -77,14 +79,10 @@ def _as_body(block: str) -> Iterator[str]:
 def _within_prose(block: str, entry_point: str) -> list[ast.stmt]:
     """The longest run of lines that is code and defines the entry point."""
     lines = block.splitlines()
-    starts = [
-        i
-        for i, line in enumerate(lines)
-        if re.match(r"(?:from|import|def|class|async|@|\w+\s*=)", line)
-    ]
+    starts = [i for i, line in enumerate(lines) if _BEGINS_CODE.match(line)]
     for start in starts[:_MOST_STARTS]:
         for end in range(len(lines), start, -1):
-            tree = _parsed("\n".join(lines[start:end]))
+            tree = _parsed(textwrap.dedent("\n".join(lines[start:end])))
             if tree is not None and _defines(kept := _kept(tree, entry_point), entry_point):
                 return kept
     return []
@@ -128,6 +126,17 @@ def _has_own_body(tree: ast.Module, name: str) -> bool:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             bare = [n for n in node.body if not _is_text(n)]
             return bool(bare)
+    return False
+
+
+def _returns(body: list[ast.stmt]) -> bool:
+    """Whether statements return without being in a function."""
+    for node in body:
+        if isinstance(node, ast.Return):
+            return True
+        inner = [*getattr(node, "body", []), *getattr(node, "orelse", [])]
+        if not isinstance(node, _DEFINITIONS) and _returns(inner):
+            return True
     return False
 
 
