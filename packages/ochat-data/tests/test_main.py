@@ -64,7 +64,7 @@ def test_the_whole_way_from_a_dump_to_a_dataset(
     assert "4 in = 3 out + 1 rejected" in errors
     reject = json.loads((tmp_path / "r.jsonl.rejects.jsonl").read_text())
     assert reject["where"] == "index 2"
-    assert "unknown role 'tool'" in reject["reason"]
+    assert "messages of 'tool' cannot be kept" in reject["reason"]
     code, _, errors = command("clean", imported, "--output", cleaned)
     assert code == 0
     assert "3 in = 2 out + 1 dropped (no answered question) + 0 rejected" in errors

@@ -314,6 +314,20 @@ def test_too_many_rejects_fail_the_run_and_leave_no_dataset_but_the_rejects(
     assert len(lines_of(project / "set.rejects.jsonl")) == listed
 
 
+@pytest.mark.parametrize(
+    ("expert", "factors"),
+    [("", {"GPT3": 0.1, "GPT4": 1.0}), ('expert = "GPT3"', {"GPT3": 1.0, "GPT4": 0.1})],
+)
+def test_the_expert_is_the_templates_own_unless_named(
+    expert: str, factors: dict[str, float], project: Path, command: Command
+) -> None:
+    text = RECIPE.replace('weights = "crlft-0.1"\n', "").replace('"near"', '"exact"')
+    (project / "pipeline.toml").write_text(f'{text}weights = "crlft-0.1"\n{expert}\n')
+    code, _, errors = run(command, project, "--workers", "1")
+    assert code == 0, errors
+    assert Manifest.read(project / "set").weight_factors == factors
+
+
 def test_sources_give_condition_weight_and_share(project: Path, command: Command) -> None:
     text = """
 schema = 1

@@ -6,7 +6,7 @@ How text becomes ids is `ochat_templates`' business, how examples are stored `da
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ochat_templates import Encoded, Span
@@ -110,9 +110,10 @@ class ExampleMaker:
     """Makes examples with one codec and one set of options, and counts them."""
 
     def __init__(self, codec: Codec, options: TokenizeOptions) -> None:
-        """Takes both; no example is longer than `max_length`, which the template may decide."""
+        """Takes both; what the options leave open, length and expert, the template decides."""
         self.codec = codec
-        self.options = options
+        expert = options.weighting.expert or codec.template.condition.default
+        self.options = replace(options, weighting=replace(options.weighting, expert=expert))
         self.max_length = options.max_length or codec.template.context_length
         self.counts = TokenizeCounts()
 

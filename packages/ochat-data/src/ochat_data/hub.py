@@ -60,6 +60,10 @@ def hub_rows(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if split and split not in splits:
         raise InputError(f"{address} has the splits {', '.join(splits)}, not {split!r}")
     for each, rows in splits.items():
-        if not split or each == split:
+        if split and each != split:
+            continue
+        try:
             for row in rows:
                 yield str(each), dict(row)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"{address} ended early: {error}; try again") from error

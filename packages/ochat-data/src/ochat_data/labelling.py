@@ -12,12 +12,11 @@ from ochat_templates import Message
 
 from .errors import LabelError
 from .record import Record
+from .weighting import OTHER_WEIGHT
 
 WEIGHT_PRESETS = ("crlft-0.1", "uniform")
 UNMATCHED = ("error", "drop", "keep")
 ANY_MODEL = "*"
-# OpenChat's C-RLFT paper (arXiv 2309.11235): 1 for the expert source, 0.1 for the others.
-_OTHER_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class LabelMap:
     def weight_of(self, condition: str) -> float:
         """The loss weight of answers under a condition."""
         expert = self.conditions[0][1]
-        return 1.0 if self.weights == "uniform" or condition == expert else _OTHER_WEIGHT
+        return 1.0 if self.weights == "uniform" or condition == expert else OTHER_WEIGHT
 
 
 def label_record(record: Record, labels: LabelMap) -> Record | None:

@@ -25,6 +25,7 @@ from .errors import LabelError
 if TYPE_CHECKING:
     from ochat_templates import Encoded, Span
 
+# OpenChat's C-RLFT paper (arXiv 2309.11235): 1 for the expert source, 0.1 for the others.
 OTHER_WEIGHT = 0.1
 
 
@@ -55,7 +56,8 @@ class Weighting:
 
     Attributes:
         preset: One of `PRESETS`.
-        expert: The condition of the expert, for `crlft-0.1`.
+        expert: The condition of the expert, for `crlft-0.1`; empty means the one that the template
+            answers with.
         conditions: Factors of one's own by condition, on top of the preset; others count 1.
     """
 

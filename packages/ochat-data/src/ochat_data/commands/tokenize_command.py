@@ -105,6 +105,7 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--expert",
+        default="",
         metavar="CONDITION",
         help="the expert's condition, for crlft-0.1 (default: the one that the template answers "
         "with)",
@@ -131,12 +132,13 @@ def run(args: argparse.Namespace) -> None:
     require_readable(args.files)
     log = reject_log(args.output, args.rejects, [*args.files, args.tokenizer])
     codec = load_codec(args.tokenizer, args.template)
-    expert = args.expert or codec.template.condition.default
     options = TokenizeOptions(
         max_length=args.max_length,
         truncation=args.truncation,
         weighting=Weighting(
-            preset=args.weights, expert=expert, conditions=_factors(args.condition_weight)
+            preset=args.weights,
+            expert=args.expert,
+            conditions=_factors(args.condition_weight),
         ),
         eval_fraction=args.eval_fraction,
         seed=args.seed,
