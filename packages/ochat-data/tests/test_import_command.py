@@ -79,3 +79,17 @@ def test_a_weight_that_training_cannot_hold_costs_one_record(
     code, _, errors = command("import", array, "--output", tmp_path / "imported.jsonl")
     assert code == 0
     assert "21 in = 20 out + 1 rejected" in errors
+
+
+@pytest.mark.parametrize("step", ["clean", "filter", "dedup"])
+def test_a_raw_dump_where_records_are_expected_is_told_so(
+    step: str, tmp_path: Path, command: Command
+) -> None:
+    raw = tmp_path / "dump.json"
+    raw.write_text('[{"conversations": [{"from": "human", "value": "Hi"}]}]')
+    code, _, errors = command(step, raw, "--output", tmp_path / "out.jsonl")
+    assert code == 1
+    assert "a raw dump has to go through 'ochat-data import' first" in errors
+    code, _, errors = command("import", raw, "--format", "alpaca", "--output", tmp_path / "o.jsonl")
+    assert code == 1
+    assert "has to go through" not in errors

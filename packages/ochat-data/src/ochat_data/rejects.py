@@ -40,6 +40,7 @@ class RejectLog:
         self._named = named
         self.count = 0
         self.first = ""
+        self._stage = ""
         self._file: WholeFile | None = None
 
     def __enter__(self) -> RejectLog:
@@ -65,6 +66,7 @@ class RejectLog:
         """Sets one item aside."""
         self.count += 1
         self.first = self.first or f"{item.file}, {item.where}: {reason}"
+        self._stage = stage
         if self.path is None:
             return
         entry = {
@@ -89,7 +91,10 @@ class RejectLog:
         if not read:
             raise InputError("the input holds no records; check that it is the right file")
         if self.count == read:
-            raise InputError(f"none of the {read} records is usable; the first: {self.first}")
+            first = self.first
+            if self._stage != "import":
+                first += "; a raw dump has to go through 'ochat-data import' first"
+            raise InputError(f"none of the {read} records is usable; the first: {first}")
         if self.count > max_rate * read:
             where = f" (all in {self.path})" if self.path else ""
             raise RejectRateError(
