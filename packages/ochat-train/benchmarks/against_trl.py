@@ -8,9 +8,10 @@ peak of the resident process. One and the same evaluator, plain Transformers on 
 a time, gives the held-out loss of both exported models.
 
 TRL gets what is best for it on a CPU: sdpa, bfd packing (which turns padding_free on), no
-activation checkpointing (its default would cost it a third), its fused head as it comes. It runs
+activation checkpointing (its default would cost it a third), its fused head as it comes. Both run
 twice, with all rows of a step in one batch, and with one row a batch and as many accumulated, which
-keeps the mask that sdpa needs small; the better figure of the two is what ours is held against.
+keeps the mask that sdpa needs small. Our default, one batch, is held against TRL's faster way;
+memory is compared way by way.
 
 It needs an environment of its own, because TRL's pins may differ:
 
@@ -95,7 +96,8 @@ def ours(job: Job) -> Outcome:
             data=job.tokens,
             output=job.output,
             epochs=1,
-            batch_tokens=job.row * job.rows,
+            batch_tokens=job.row if job.accumulate else job.row * job.rows,
+            accumulation=job.rows if job.accumulate else 1,
             lr=job.lr,
             lr_min_ratio=MIN_LR_RATIO,
             warmup_steps=job.warmup,
@@ -121,6 +123,8 @@ def theirs(job: Job) -> Outcome:
         cast("Any", import_module(name)) for name in ("trl", "datasets", "transformers", "torch")
     )
     torch.set_num_threads(job.threads)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
     rows = datasets.Dataset.from_dict(pretokenised(job.tokens))
     settings = trl.SFTConfig(
         output_dir=str(job.output / "trl"),
@@ -175,8 +179,11 @@ def theirs(job: Job) -> Outcome:
     )
 
 
-ACCUMULATED = "TRL, accumulated"
-SIDES = {"ochat-train": ours, "TRL, one batch": theirs, ACCUMULATED: theirs}
+OURS, TRL = "ochat-train", "TRL"
+ONE, ACCUMULATED = "one batch", "accumulated"
+SIDES = {
+    (name, way): side for way in (ONE, ACCUMULATED) for name, side in ((OURS, ours), (TRL, theirs))
+}
 
 
 def pretokenised(folder: Path) -> dict[str, list[list[int]]]:
@@ -247,14 +254,14 @@ def main() -> None:
             f"{given.divisor}); Llama, hidden {given.hidden}, {given.layers} layers; float32, "
             f"{given.rows} x {row} tokens a step, lr {given.lr}, {given.threads} thread(s)"
         )
-        found: dict[str, list[tuple[Outcome, float]]] = {name: [] for name in SIDES}
+        found: dict[tuple[str, str], list[tuple[Outcome, float]]] = {key: [] for key in SIDES}
         for number in range(given.rounds):
-            for name, side in SIDES.items():
+            for (name, way), side in SIDES.items():
                 job = Job(
                     base=work / "base",
                     tokens=work / "train",
-                    output=work / f"{name.replace(' ', '-')}-{number}",
-                    accumulate=name == ACCUMULATED,
+                    output=work / f"{name}-{way.replace(' ', '-')}-{number}",
+                    accumulate=way == ACCUMULATED,
                     row=row,
                     rows=given.rows,
                     lr=given.lr,
@@ -264,7 +271,7 @@ def main() -> None:
                 )
                 outcome = in_own_process(side, job)
                 loss = in_own_process(held_out_loss, outcome.model, work / "eval", given.threads)
-                found[name].append((outcome, loss))
+                found[name, way].append((outcome, loss))
         report(found, counts)
 
 
@@ -294,31 +301,34 @@ def prepare(work: Path, given: Any) -> int:  # noqa: ANN401 - an argparse.Namesp
     return int(TokenDataset.open(work / "train").split("train").lengths.sum())
 
 
-def report(found: dict[str, list[tuple[Outcome, float]]], tokens: int) -> None:
+def report(found: dict[tuple[str, str], list[tuple[Outcome, float]]], tokens: int) -> None:
     """Prints the table and the verdicts on the medians."""
     print(
-        f"{'':18}{'steps':>6}{'tokens/CPU s':>14}{'tokens/s':>10}{'peak MiB':>10}"
+        f"{'':26}{'steps':>6}{'tokens/CPU s':>14}{'tokens/s':>10}{'peak MiB':>10}"
         f"{'held-out loss':>15}"
     )
-    medians: dict[str, list[float]] = {}
-    for name, results in found.items():
+    medians: dict[tuple[str, str], list[float]] = {}
+    for key, results in found.items():
         columns = [(o.cpu, o.wall, o.peak_mib, loss) for o, loss in results]
-        medians[name] = [statistics.median(column) for column in zip(*columns, strict=True)]
-        cpu, wall, peak, loss = medians[name]
+        medians[key] = [statistics.median(column) for column in zip(*columns, strict=True)]
+        cpu, wall, peak, loss = medians[key]
         steps = results[0][0].steps
         print(
-            f"{name:18}{steps:6}{tokens / cpu:14.0f}{tokens / wall:10.0f}{peak:10.0f}{loss:15.4f}"
+            f"{', '.join(key):26}{steps:6}{tokens / cpu:14.0f}{tokens / wall:10.0f}{peak:10.0f}"
+            f"{loss:15.4f}"
         )
-    for name, results in found.items():
-        print(f"{name} used: {results[0][0].used}")
-    mine = medians.pop("ochat-train")
-    # The better of TRL's two in each figure; all four are the better the lower.
-    other = [min(column) for column in zip(*medians.values(), strict=True)]
+    for name in (OURS, TRL):
+        print(f"{name} used: {found[name, ONE][0][0].used}")
+    mine, their = medians[OURS, ONE], [medians[TRL, way] for way in (ONE, ACCUMULATED)]
+    speed = [min(times[column] for times in their) / mine[column] for column in (0, 1)]
+    memory = [medians[OURS, way][2] / medians[TRL, way][2] for way in (ONE, ACCUMULATED)]
+    loss = max(medians[OURS, way][3] for way in (ONE, ACCUMULATED)) / min(m[3] for m in their)
     leave(
-        verdict("tokens per CPU second, ours / TRL's better", other[0] / mine[0], at_least=1.15),
-        verdict("tokens per second, ours / TRL's better", other[1] / mine[1], at_least=1.15),
-        verdict("peak memory, ours / TRL's better", mine[2] / other[2], at_most=1.0),
-        verdict("held-out loss, ours / TRL's better", mine[3] / other[3], at_most=1.01),
+        verdict("tokens per CPU second, ours in one batch / TRL's faster", speed[0], at_least=1.15),
+        verdict("tokens per second, ours in one batch / TRL's faster", speed[1], at_least=1.15),
+        verdict("peak memory in one batch, ours / TRL", memory[0], at_most=1.0),
+        verdict("peak memory accumulated, ours / TRL", memory[1], at_most=1.0),
+        verdict("held-out loss, ours / TRL, the worst of both", loss, at_most=1.01),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from bench import Distribution, write_llama
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from ochat_data import Record, TokenizeOptions, write_token_dataset
 from ochat_templates import Codec, Conversation, Message, load_codec
@@ -34,6 +35,7 @@ def make_base(
     codec = load_codec(folder, TEMPLATE)
     write_llama(folder, vocabulary=codec.vocab_size, hidden=hidden, layers=layers, longest=longest)
     torch.manual_seed(seed)
+    disable_progress_bar()
     config = AutoConfig.from_pretrained(folder)
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
     return codec

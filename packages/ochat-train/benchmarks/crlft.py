@@ -25,7 +25,9 @@ import shutil
 import statistics
 import tempfile
 import time
-from itertools import groupby
+from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby, repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,8 +133,16 @@ def run_arm(
     return result.model, result.tokens
 
 
-def run_seed(seed: int, given: argparse.Namespace, work: Path) -> dict[str, tuple[float, int]]:
+def run_seed(seed: int, given: argparse.Namespace) -> dict[str, tuple[float, int]]:
     """Accuracy and tokens of every arm in one world."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as folder:
+        return run_arms(seed, given, Path(folder))
+
+
+def run_arms(seed: int, given: argparse.Namespace, work: Path) -> dict[str, tuple[float, int]]:
+    """The arms of one seed, one after the other."""
     amounts = Amounts(names=given.names, good=given.good, weak=given.weak, wrong=given.wrong)
     world = World(amounts, seed)
     found: dict[str, tuple[float, int]] = {}
@@ -164,6 +174,7 @@ def parse() -> argparse.Namespace:
     options.add_argument("--hidden", type=int, default=128, help="default: %(default)s")
     options.add_argument("--layers", type=int, default=2, help="default: %(default)s")
     options.add_argument("--pieces", type=int, default=420, help="of the tokenizer")
+    options.add_argument("--jobs", type=int, default=2, help="seeds at a time (default: 2)")
     options.add_argument("--first-seed", type=int, default=0, help="rounds are seeds from here")
     return options.parse_args()
 
@@ -171,8 +182,6 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Runs the seeds and prints the table with paired differences."""
     given = parse()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     announce()
     started = time.perf_counter()
     questions = given.names * 3
@@ -185,13 +194,13 @@ def main() -> None:
     print(f"\naccuracy on {questions} held-out questions (tokens trained)")
     print(f"{'seed':>4}" + "".join(f"{name:>28}" for name in ARMS))
     scores: dict[str, list[float]] = {name: [] for name in ARMS}
-    for seed in range(given.first_seed, given.first_seed + given.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            found = run_seed(seed, given, Path(folder))
-        for name in ARMS:
-            scores[name].append(found[name][0])
-        cells = (f"{found[name][0]:.1%} ({found[name][1]:,})" for name in ARMS)
-        print(f"{seed:4}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
+    seeds = range(given.first_seed, given.first_seed + given.rounds)
+    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
+        for seed, found in zip(seeds, pool.map(run_seed, seeds, repeat(given)), strict=True):
+            for name in ARMS:
+                scores[name].append(found[name][0])
+            cells = (f"{found[name][0]:.1%} ({found[name][1]:,})" for name in ARMS)
+            print(f"{seed:4}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
     means = (
         f"{statistics.mean(scores[name]):.1%} ± {standard_error(scores[name]):.1%}" for name in ARMS
     )

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from bench import announce, in_own_process, installed, leave, parser, verdict
 from gpu_sides import SHAPES, Job, Outcome, Tokens, ours, padded_to_longest, padded_to_maximum, trl
+from torch import nn
 
 from ochat_train import probe_isolation
 from ochat_train.attention import packed
@@ -61,6 +62,11 @@ def gradients(
 
 def check_equality(device: str, dtype: torch.dtype) -> list[bool]:
     """Probes a tiny model, then compares packed with separate sequences."""
+    # The probe in the precision itself: 16-bit values take another kernel than float32.
+    probed = SHAPES["tiny"].build(device)
+    nn.Module.to(probed, dtype)
+    probe_isolation(probed)
+    print(f"{device}, {str(dtype).removeprefix('torch.')}: isolation probe passed")
     model = SHAPES["tiny"].build(device)
     probe_isolation(model)
     module = TrainingModule(model.train())
