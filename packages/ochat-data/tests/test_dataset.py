@@ -127,6 +127,7 @@ def test_the_columns_are_those_of_the_contract(folder: Path) -> None:
         "input_ids: list<element: int32>",
         "spans: list<element: struct<start: int32, end: int32, weight: float>>",
         "condition: string",
+        "source: string",
     ]
 
 

@@ -55,6 +55,7 @@ class TokenSplit:
         """Takes the tables of the split's shards, in order."""
         self.record_ids: list[str] = _strings(columns, "id")
         self.conditions: list[str] = _strings(columns, "condition")
+        self.sources: list[str] = _strings(columns, "source")
         self._ids, self._offsets = _flat_lists(columns, "input_ids", None, np.int32)
         self._starts, self._span_offsets = _flat_lists(columns, "spans", "start", np.int32)
         self._ends, _ = _flat_lists(columns, "spans", "end", np.int32)
@@ -190,7 +191,7 @@ class TokenDataset:
             file = pq.ParquetFile(pa.BufferReader(content))
             if file.schema_arrow != SCHEMA:
                 raise DatasetError(f"the shard {path} has other columns than expected; {remedy}")
-            return file.read(columns=["id", "input_ids", "spans", "condition"])
+            return file.read(columns=["id", "input_ids", "spans", "condition", "source"])
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise DatasetError(f"cannot read the shard {path}: {reason}; tokenize again") from error

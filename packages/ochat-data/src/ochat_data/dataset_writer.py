@@ -66,9 +66,11 @@ class TokenDatasetWriter:
             split.abandon()
         shutil.rmtree(self._beside, ignore_errors=True)
 
-    def add(self, split: str, example_id: str, encoded: Encoded, condition: str) -> None:
+    def add(
+        self, split: str, example_id: str, encoded: Encoded, condition: str, source: str = ""
+    ) -> None:
         """Appends an example to `train` or `eval`."""
-        self._splits[split].add(example_id, encoded, condition)
+        self._splits[split].add(example_id, encoded, condition, source)
 
     def add_table(self, split: str, table: pa.Table) -> None:
         """Appends examples that are a table with `example_table.SCHEMA` already."""
@@ -153,8 +155,8 @@ class _SplitWriter:
         """The names of the shards that are ended."""
         return list(self._digests)
 
-    def add(self, example_id: str, encoded: Encoded, condition: str) -> None:
-        self._rows.add(example_id, encoded, condition)
+    def add(self, example_id: str, encoded: Encoded, condition: str, source: str) -> None:
+        self._rows.add(example_id, encoded, condition, source)
         if len(self._rows) >= _EXAMPLES_PER_GROUP:
             self._end_rows()
 

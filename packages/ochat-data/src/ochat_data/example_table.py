@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         ("input_ids", pa.list_(pa.int32())),
         ("spans", pa.list_(_SPAN)),
         ("condition", pa.string()),
+        ("source", pa.string()),
     ]
 )
 
@@ -35,6 +36,7 @@ class ExampleRows:
         """No examples."""
         self._names: list[str] = []
         self._conditions: list[str] = []
+        self._sources: list[str] = []
         self._ids = array("i")
         self._offsets = array("i", [0])
         self._starts = array("i")
@@ -46,10 +48,11 @@ class ExampleRows:
         """The number of examples."""
         return len(self._names)
 
-    def add(self, example_id: str, encoded: Encoded, condition: str) -> None:
+    def add(self, example_id: str, encoded: Encoded, condition: str, source: str = "") -> None:
         """Appends an example."""
         self._names.append(example_id)
         self._conditions.append(condition)
+        self._sources.append(source)
         self._ids += array("i", encoded.ids)  # half the time of extend(), which takes any iterable
         self._offsets.append(len(self._ids))
         for span in encoded.spans:
@@ -74,6 +77,7 @@ class ExampleRows:
             pa.ListArray.from_arrays(pa.array(offsets), ids),
             pa.ListArray.from_arrays(span_offsets, spans),
             pa.array(self._conditions, pa.string()),
+            pa.array(self._sources, pa.string()),
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
 

@@ -67,6 +67,7 @@ class EncodedExample(NamedTuple):
     split: str
     condition: str
     encoded: Encoded
+    source: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class ExampleMaker:
         counts.tokens += sum(len(encoded.ids) for encoded in learnt)
         split = self._split_of(record.id)
         return [
-            EncodedExample(copy_id(record.id, part), split, condition, encoded)
+            EncodedExample(copy_id(record.id, part), split, condition, encoded, record.source)
             for part, encoded in enumerate(learnt)
         ]
 

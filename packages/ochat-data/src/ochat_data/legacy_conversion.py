@@ -46,7 +46,7 @@ def import_legacy(
             for example in read_legacy(path, split, condition):
                 if not rows:
                     _require_same_format(example, codec, path)
-                writer.add(split, example.id, example.encoded, example.condition)
+                writer.add(split, example.id, example.encoded, example.condition, example.source)
                 longest = max(longest, len(example.encoded.ids))
                 rows += 1
             digest = file_digest(str(path))

@@ -112,7 +112,7 @@ def _read(path: Path, split: str) -> TokenSplit:
     tables = []
     rows = ExampleRows()
     for example in read_legacy(path, split):
-        rows.add(example.id, example.encoded, example.condition)
+        rows.add(example.id, example.encoded, example.condition, example.source)
         if len(rows) == _ROWS_A_TABLE:
             tables.append(rows.to_table())
             rows = ExampleRows()

@@ -111,7 +111,7 @@ def read_legacy(path: Path, split: str, condition: str = "") -> Iterator[Encoded
                 for number, (name, encoded) in enumerate(found):
                     key = f"{path.name}:{row}:{number}".encode()
                     example_id = hashlib.blake2b(key, digest_size=16).hexdigest()
-                    yield EncodedExample(example_id, split, name, encoded)
+                    yield EncodedExample(example_id, split, name, encoded, path.name)
                 row += 1
 
 

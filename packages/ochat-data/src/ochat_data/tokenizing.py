@@ -81,7 +81,9 @@ class TokenDatasetBuilder:
         """
         examples = self._maker.make(record)
         for example in examples:
-            self._writer.add(example.split, example.id, example.encoded, example.condition)
+            self._writer.add(
+                example.split, example.id, example.encoded, example.condition, example.source
+            )
         if examples:
             condition = examples[0].condition
             self._examples[condition] = self._examples.get(condition, 0) + len(examples)

@@ -67,7 +67,8 @@ def encode_chunk(recipe_path: str, work_path: str, chunk: Chunk) -> dict[str, An
             continue
         for copy in range(copies):
             for example in examples:
-                rows.add(copy_id(example.id, copy), example.encoded, example.condition)
+                own_id = copy_id(example.id, copy)
+                rows.add(own_id, example.encoded, example.condition, example.source)
                 splits.append(example.split)
                 origins.append(place)
     name = encode_name(chunk.index)
