@@ -121,15 +121,17 @@ def test_two_ranks_train_like_one_process_and_resume_exactly(
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("stage", ["1", "3"])
 def test_two_ranks_that_accumulate_train_like_one_process_that_does(
-    base_model: Path, dataset: Path, environment: dict[str, str], tmp_path: Path
+    base_model: Path, dataset: Path, environment: dict[str, str], tmp_path: Path, stage: str
 ) -> None:
     """Two ranks of two batches a step hold the four batches that one process accumulates."""
     common = ["--batch-tokens", "256", "--eps", "1e-5", "--lr", "1e-3"]
     arguments = _arguments(base_model, dataset, tmp_path / "one", *common)
     _run(environment, SINGLE, [*arguments, "--accumulation", "4"])
-    arguments = _arguments(base_model, dataset, tmp_path / "two", *common, "--zero-stage", "1")
-    _run(environment, TORCHRUN, [*arguments, "--accumulation", "2"])
+    arguments = _arguments(base_model, dataset, tmp_path / "two", *common)
+    arguments += ["--accumulation", "2", "--zero-stage", stage]
+    _run(environment, TORCHRUN, arguments)
     assert _losses(tmp_path / "two") == pytest.approx(_losses(tmp_path / "one"), rel=1e-6)
     ours, theirs = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("two", "one")

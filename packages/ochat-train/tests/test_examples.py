@@ -28,6 +28,7 @@ class Split:
         self.loss_weights = np.array([each[1:].sum() for each in self._weights], dtype=np.float64)
         self.supervised = np.array([np.count_nonzero(each[1:]) for each in self._weights])
         self.conditions = conditions
+        self.sources = ["here"] * len(conditions)
 
     def example(self, index: int) -> Stored:
         weights = self._weights[index]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from ochat_data import TokenDataset
+from ochat_data import Record, TokenDataset, TokenizeOptions, write_token_dataset
 from ochat_templates import ModelCard, load_codec
 from ochat_train import CheckpointError, DivergedError, OutputError, TrainConfig, loop, train
 from ochat_train.batch import PackedBatch, TokenExample, collate
+from ochat_train.report import read_run, render_report
 
 
 def _config(base_model: Path, dataset: Path, output: Path) -> TrainConfig:
@@ -273,6 +276,28 @@ def test_the_training_loss_is_given_for_each_condition(finished: TrainConfig) ->
         )
         assert event["loss"] == pytest.approx(mean / total, rel=1e-5)
     assert {name for event in steps for name in event["conditions"]} == {"GPT4", "GPT3"}
+
+
+def test_the_training_loss_is_given_for_each_source_where_there_are_several(
+    base_model: Path, records: Callable[[], list[Record]], tmp_path: Path
+) -> None:
+    mixed = [
+        dataclasses.replace(record, source=("dump.json", "book.txt")[number % 3 == 0])
+        for number, record in enumerate(records())
+    ]
+    codec = load_codec(base_model, "openchat_v3.2")
+    write_token_dataset(tmp_path / "set", mixed, codec, TokenizeOptions(max_length=200))
+    config = replace(_config(base_model, tmp_path / "set", tmp_path / "run"), epochs=1)
+    train(config)
+    steps = [event for event in _events(config.output) if event["event"] == "train"]
+    assert {name for event in steps for name in event["sources"]} == {"dump.json", "book.txt"}
+    for event in steps:
+        for key in ("sources", "conditions"):
+            told = sum(each["tokens"] for each in event[key].values())
+            assert told == event["supervised_tokens"]
+    page = render_report(read_run(config.output), "run")
+    assert "Training loss by source" in page
+    assert "book.txt" in page
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(

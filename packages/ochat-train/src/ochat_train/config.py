@@ -74,7 +74,7 @@ class TrainConfig:
         time_limit_minutes: after so long a checkpoint is written and the run stops, to be resumed;
             None is never. SIGTERM does the same.
         engine: "auto" takes DeepSpeed if started on several ranks or given its options.
-        zero_stage: DeepSpeed's ZeRO stage 0, 1 or 2; None is its configuration file's, else 2.
+        zero_stage: DeepSpeed's ZeRO stage 0, 1, 2 or 3; None is its configuration file's, else 2.
         deepspeed_config: DeepSpeed configuration file (JSON).
         tensorboard: write TensorBoard events into the run's folder too.
         wandb: project of Weights & Biases to log to; None is none.
@@ -182,11 +182,8 @@ class TrainConfig:
             )
 
     def _validate_engine(self) -> None:
-        if self.zero_stage is not None and self.zero_stage not in (0, 1, 2):
-            raise ConfigError(
-                f"--zero-stage is {self.zero_stage}; 0, 1 and 2 are supported "
-                "(the memory-bounded loss cannot gather the sharded weights of stage 3 yet)"
-            )
+        if self.zero_stage is not None and self.zero_stage not in (0, 1, 2, 3):
+            raise ConfigError(f"--zero-stage is {self.zero_stage}; give 0, 1, 2 or 3")
         given = self.zero_stage is not None or self.deepspeed_config is not None
         if self.engine == "single" and given:
             raise ConfigError(

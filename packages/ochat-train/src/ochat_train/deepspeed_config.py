@@ -64,11 +64,8 @@ def read_deepspeed_config(config: TrainConfig) -> DeepSpeedConfig:
     zero = dict(_section(settings, "zero_optimization", config.deepspeed_config))
     stage = zero.get("stage", "auto") if config.zero_stage is None else config.zero_stage
     stage = _DEFAULT_STAGE if stage == "auto" else stage
-    if stage not in (0, 1, 2):
-        raise ConfigError(
-            f"ZeRO stage {stage} is not supported; give --zero-stage 0, 1 or 2 "
-            "(the memory-bounded loss cannot gather the sharded weights of stage 3 yet)"
-        )
+    if stage not in (0, 1, 2, 3):
+        raise ConfigError(f"there is no ZeRO stage {stage!r}; give --zero-stage 0, 1, 2 or 3")
     bf16 = _section(settings, "bf16", config.deepspeed_config).get("enabled", "auto")
     precision = config.precision or ("fp32" if bf16 is False else "bf16")
     clipping = settings.get("gradient_clipping", "auto")

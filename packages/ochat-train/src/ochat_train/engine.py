@@ -14,9 +14,7 @@ import torch
 from torch import nn
 
 from .attention import packed
-from .forward import TrainingModule, hidden_states
-from .head import read_head
-from .loss import token_losses
+from .forward import TrainingModule
 from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ class Engine(Protocol):
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model itself, with its whole weights on every rank."""
+        """The model itself; its weights may be shards, see `whole_weights`."""
         ...
 
     def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
@@ -72,8 +70,15 @@ class Engine(Protocol):
         """
         ...
 
-    def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Supervised positions of the batch, their losses, and whether each was predicted."""
+    def evaluate(self, batch: PackedBatch) -> torch.Tensor:
+        """A batch's `StepSums.sequences`, without training on it."""
+        ...
+
+    def whole_weights(self) -> dict[str, torch.Tensor]:
+        """All weights by name, in the engine's precision; complete on rank 0 only.
+
+        Every rank calls it. Not to be written to.
+        """
         ...
 
     def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
@@ -116,15 +121,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Sets the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = lr
-
-
-def evaluate_batch(
-    model: PreTrainedModel, batch: PackedBatch
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Losses of a batch without gradients, as `loss.token_losses` gives them."""
-    with torch.no_grad(), packed(batch.layout):
-        hidden = hidden_states(model, batch.input_ids, batch.position_ids, batch.layout)
-        return token_losses(read_head(model), hidden, batch.labels)
 
 
 class SingleProcessEngine:
@@ -170,10 +166,15 @@ class SingleProcessEngine:
             loss=torch.stack(losses).sum(), sequences=torch.cat(sequences), grad_norm=norm
         )
 
-    def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def evaluate(self, batch: PackedBatch) -> torch.Tensor:
         """See `Engine.evaluate`."""
-        with self._precision():
-            return evaluate_batch(self.model, batch.to(self.device))
+        batch = batch.to(self.device)
+        with torch.no_grad(), packed(batch.layout), self._precision():
+            return self._module(batch, 1.0)[1]
+
+    def whole_weights(self) -> dict[str, torch.Tensor]:
+        """See `Engine.whole_weights`."""
+        return dict(self.model.state_dict())
 
     def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         """One rank: the values themselves."""

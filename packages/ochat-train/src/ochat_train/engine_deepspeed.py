@@ -1,4 +1,4 @@
-"""The DeepSpeed engine: several ranks, ZeRO stages 0 to 2. The only module that imports deepspeed.
+"""The DeepSpeed engine: several ranks, ZeRO stages 0 to 3. The only module that imports deepspeed.
 
 Which configuration DeepSpeed gets is decided in `deepspeed_config`.
 """
@@ -15,7 +15,7 @@ from torch import distributed
 
 from .attention import packed
 from .deepspeed_config import read_deepspeed_config
-from .engine import StepSums, build_optimizer, evaluate_batch, set_learning_rate
+from .engine import StepSums, build_optimizer, set_learning_rate
 from .errors import CheckpointError, EngineError
 from .forward import TrainingModule
 
@@ -93,7 +93,7 @@ class DeepSpeedEngine:
 
     @property
     def model(self) -> PreTrainedModel:
-        """The trained model; up to stage 2 every rank holds all of it."""
+        """The trained model; in stage 3 every rank holds a shard of it."""
         return self._engine.module.model
 
     def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
@@ -118,9 +118,25 @@ class DeepSpeedEngine:
             grad_norm=None if norm is None else torch.as_tensor(norm),
         )
 
-    def evaluate(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def evaluate(self, batch: PackedBatch) -> torch.Tensor:
         """See `Engine.evaluate`."""
-        return evaluate_batch(self.model, batch.to(self.device))
+        batch = batch.to(self.device)
+        with torch.no_grad(), packed(batch.layout):
+            return self._engine.module(batch, 1.0)[1]
+
+    def whole_weights(self) -> dict[str, torch.Tensor]:
+        """See `Engine.whole_weights`; a shard is brought together on rank 0, one at a time."""
+        named = self.model.state_dict(keep_vars=True)
+        if not self._engine.zero_optimization_partition_weights():
+            return {name: tensor.detach() for name, tensor in named.items()}
+        copies: dict[int, torch.Tensor] = {}
+        for tensor in named.values():
+            if id(tensor) in copies:
+                continue  # tied to one before
+            with deepspeed.zero.GatheredParameters([tensor]):
+                whole = tensor.detach()
+                copies[id(tensor)] = whole.cpu().clone() if self.rank == 0 else whole[:0]
+        return {name: copies[id(tensor)] for name, tensor in named.items()}
 
     def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         """See `Engine.sum_over_ranks`."""

@@ -57,6 +57,7 @@ class StoredSplit(Protocol):
     loss_weights: np.ndarray
     supervised: np.ndarray
     conditions: list[str]
+    sources: list[str]
 
     def example(self, index: int) -> StoredExample:
         """One example."""
@@ -113,6 +114,7 @@ class ExampleSet:
         lengths: int64 `(examples,)`.
         loss_weights: float64 `(examples,)`, sum of the weights of each example's predicted tokens.
         conditions: of each example.
+        sources: of each example, "" where nobody said.
         supervised_tokens: tokens of all examples that have a weight and are predicted.
         counts: what was left out or cut.
     """
@@ -159,6 +161,7 @@ class ExampleSet:
         self.lengths: np.ndarray = np.minimum(lengths[kept], limit)
         self.loss_weights: np.ndarray = weights[kept]
         self.conditions: list[str] = [split.conditions[index] for index in kept]
+        self.sources: list[str] = [split.sources[index] for index in kept]
         self.supervised_tokens = int(supervised[kept].sum())
         self.counts = FitCounts(
             cut=int((too_long & fits).sum()),

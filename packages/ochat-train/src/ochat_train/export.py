@@ -19,12 +19,13 @@ from .attention import attach_attention, packed
 from .checkpoint import read_state
 from .errors import CheckpointError, OutputError
 from .files import refuse_occupied, whole_folder
-from .forward import embedding_table, model_logits
+from .forward import model_logits
 from .layout import SequenceLayout
 from .model import load_weights, no_progress_bars
 from .tokenizer_files import require_same_tokens, write_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -50,11 +51,51 @@ class ModelParts:
     card: ModelCard
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """A model in memory, wherever its weights are.
+
+    Attributes:
+        model: for its config and class; its own weights may be shards.
+        weights: all of them, by name.
+        logits: float32 `(tokens, vocab)` on the CPU, what it says to `probe_ids`.
+    """
+
+    model: PreTrainedModel
+    weights: Mapping[str, torch.Tensor]
+    logits: torch.Tensor
+
+
+def probe_ids(rows: int) -> torch.Tensor:
+    """The tokens that a written model is compared on, int64 `(tokens,)`."""
+    return torch.randint(0, rows, (_PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def probe_logits(model: PreTrainedModel) -> torch.Tensor:
+    """What a model says to `probe_ids`, in evaluation mode; every rank of its engine calls it."""
+    device = next(model.parameters()).device
+    layout = SequenceLayout.from_lengths([_PROBE_TOKENS], device)
+    was_training = model.training
+    model.eval()
+    with packed(layout):
+        positions = torch.arange(_PROBE_TOKENS, device=device)
+        ids = probe_ids(model.config.get_text_config().vocab_size).to(device)
+        logits = model_logits(model, ids, positions, layout).float().cpu()
+    model.train(was_training)
+    return logits
+
+
 def write_model(
-    model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
+    model: PreTrainedModel,
+    weights: Mapping[str, torch.Tensor],
+    folder: Path,
+    parts: ModelParts,
+    *,
+    dtype: torch.dtype,
 ) -> None:
     """Writes config, weights, generation config, tokenizer and card into an existing folder."""
-    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    state = {name: tensor.to("cpu", dtype) for name, tensor in weights.items()}
     trained_dtype, trained_generation = model.config.dtype, model.generation_config
     model.generation_config = GenerationConfig(
         bos_token_id=parts.codec.bos_id,
@@ -100,12 +141,13 @@ def export_checkpoint(checkpoint: Path, output: Path) -> Path:
     model = load_weights(source, "auto")
     attach_attention(model)
     dtype = torch.bfloat16 if state.settings.get("precision") == "bf16" else torch.float32
-    write_verified(model, output, parts, dtype=dtype)
+    trained = TrainedModel(model=model, weights=model.state_dict(), logits=probe_logits(model))
+    write_verified(trained, output, parts, dtype=dtype)
     return output
 
 
 def write_verified(
-    model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
+    trained: TrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
 ) -> None:
     """Writes a model folder that appears only when it has been read back and compared.
 
@@ -113,12 +155,12 @@ def write_verified(
         OutputError: the disk refuses, or what was written reads back differently.
     """
     with whole_folder(folder) as beside:
-        write_model(model, beside, parts, dtype=dtype)
-        verify_model(model, beside, parts, dtype=dtype)
+        write_model(trained.model, trained.weights, beside, parts, dtype=dtype)
+        verify_model(trained, beside, parts, dtype=dtype)
 
 
 def verify_model(
-    model: PreTrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
+    trained: TrainedModel, folder: Path, parts: ModelParts, *, dtype: torch.dtype
 ) -> None:
     """Reloads a written folder as anybody would, and compares it with the model in memory.
 
@@ -127,11 +169,10 @@ def verify_model(
         ModelError: the tokenizer differs.
     """
     reloaded = load_weights(folder, dtype)
-    trained = model.state_dict()
     for name, tensor in reloaded.state_dict().items():
-        if not torch.equal(tensor, trained[name].to("cpu", dtype)):
+        if not torch.equal(tensor, trained.weights[name].to("cpu", dtype)):
             raise OutputError(f"{folder}: tensor {name!r} reads back differently; export again")
-    difference = _logit_difference(model, reloaded)
+    difference = _logit_difference(trained.logits, reloaded)
     if not difference <= (_TOLERANCE if dtype == torch.float32 else _HALF_TOLERANCE):
         raise OutputError(
             f"{folder}: the reloaded model's logits differ by {difference:.2g} of their size; "
@@ -141,17 +182,8 @@ def verify_model(
 
 
 @torch.no_grad()
-def _logit_difference(model: PreTrainedModel, reloaded: PreTrainedModel) -> float:
-    """Largest difference on a probe, relative to the largest logit, both in evaluation mode."""
-    device = next(model.parameters()).device
-    rows = embedding_table(model).shape[0]
-    ids = torch.randint(0, rows, (_PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
-    layout = SequenceLayout.from_lengths([_PROBE_TOKENS], device)
-    was_training = model.training
-    model.eval()
-    with packed(layout):
-        positions = torch.arange(_PROBE_TOKENS, device=device)
-        ours = model_logits(model, ids.to(device), positions, layout).float().cpu()
-    model.train(was_training)
+def _logit_difference(ours: torch.Tensor, reloaded: PreTrainedModel) -> float:
+    """Largest difference on the probe, relative to the largest logit."""
+    ids = probe_ids(reloaded.config.get_text_config().vocab_size)
     theirs = reloaded.float().eval()(input_ids=ids[None], use_cache=False).logits[0]
     return float((ours - theirs).abs().max() / ours.abs().max().clamp(min=1e-6))

@@ -5,7 +5,8 @@ The one place that knows how the inside of such a model is called; the head is a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -90,6 +91,7 @@ class TrainingModule(nn.Module):
         """Wraps `model`, which must already use packed attention."""
         super().__init__()
         self.model = model
+        _teach_loss(model)
 
     # pyrefly: ignore[missing-override-decorator] - typing.override needs Python 3.12
     def forward(self, batch: PackedBatch, normaliser: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,11 +102,36 @@ class TrainingModule(nn.Module):
             times negative log-likelihood, and the positions predicted rightly.
         """
         hidden = hidden_states(self.model, batch.input_ids, batch.position_ids, batch.layout)
-        sums = weighted_loss(
-            read_head(self.model), hidden, batch.labels, batch.weights / normaliser
+        head: Any = self.model.get_output_embeddings()
+        loss, rows, losses, hits = head(
+            hidden, labels=batch.labels, weights=batch.weights / normaliser
         )
-        weighted = sums.losses * batch.weights[sums.rows]
-        return sums.loss, _by_sequence(batch, sums.rows, weighted, sums.hits)
+        weighted = losses * batch.weights[rows]
+        return loss, _by_sequence(batch, rows, weighted, hits)
+
+
+def _teach_loss(model: PreTrainedModel) -> None:
+    """Makes a model's output layer compute the loss when it is called with labels.
+
+    The loss belongs into a call of the layer itself: then whoever shards weights (ZeRO-3) brings
+    them together for it, forward and backward, as for any other layer.
+    """
+    layer: Any = model.get_output_embeddings()
+    plain, head = layer.forward, read_head(model)
+
+    def forward(
+        hidden: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        if labels is None or weights is None:
+            return plain(hidden)
+        # Read anew: an engine may have moved or replaced the tensors.
+        now = replace(head, weight=layer.weight, bias=layer.bias)
+        sums = weighted_loss(now, hidden, labels, weights)
+        return sums.loss, sums.rows, sums.losses, sums.hits
+
+    layer.forward = forward
 
 
 def _by_sequence(

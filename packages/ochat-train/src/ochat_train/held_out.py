@@ -72,8 +72,10 @@ def evaluate_held_out(engine: Engine, plan: EpochPlan, *, step: int, epoch: int)
     engine.model.eval()
     for number in range(plan.plan.steps):
         examples = [plan.source.example(int(i)) for i in plan.plan.batch(number, engine.rank)]
+        # A rank without work still takes part: the others may need its shard of the weights.
+        batch_sums = _batch_sums(engine, examples, names)
         if examples:
-            sums += _batch_sums(engine, examples, names)
+            sums += batch_sums
     engine.model.train(was_training)
     sums = engine.sum_over_ranks(sums)
     return HeldOutResult(
@@ -86,14 +88,12 @@ def evaluate_held_out(engine: Engine, plan: EpochPlan, *, step: int, epoch: int)
 
 def _batch_sums(engine: Engine, examples: Sequence[TokenExample], names: list[str]) -> torch.Tensor:
     batch = collate(examples)
-    rows, losses, hits = (tensor.cpu() for tensor in engine.evaluate(batch))
-    condition = torch.tensor([names.index(name) for name in batch.conditions])
-    of_token = condition.repeat_interleave(torch.tensor(batch.layout.lengths))[rows]
-    weights = batch.weights[rows].double()
-    columns = torch.stack(
-        [losses.double() * weights, weights, hits.double(), torch.ones_like(weights)], dim=1
-    )
-    return torch.zeros(len(names), 4, dtype=torch.float64).index_add_(0, of_token, columns)
+    figures = engine.evaluate(batch).double().cpu()
+    known = torch.from_numpy(batch.sums)
+    columns = torch.stack([figures[:, 0], known[:, 0], figures[:, 1], known[:, 1]], dim=1)
+    places = [names.index(name) if name in names else 0 for name in batch.conditions]
+    condition = torch.tensor(places)
+    return torch.zeros(len(names), 4, dtype=torch.float64).index_add_(0, condition, columns)
 
 
 def _figures(row: torch.Tensor) -> HeldOutFigures:

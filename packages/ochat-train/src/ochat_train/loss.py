@@ -50,7 +50,7 @@ def weighted_loss(
     *,
     chunk_rows: int | None = None,
 ) -> LossSums:
-    """Sum of weighted cross entropies and of correct predictions, with gradients.
+    """Sum of weighted cross entropies and of correct predictions, with gradients where enabled.
 
     Args:
         head: what turns hidden states into logits.
@@ -68,37 +68,10 @@ def weighted_loss(
         softcap=head.softcap,
         chunk_rows=chunk_rows or rows_per_chunk(head.weight.shape[0]),
         compute=_compute_dtype(hidden),
+        with_gradients=torch.is_grad_enabled(),
     )
     loss, losses, hits = _ChunkedLoss.apply(hidden, head.weight, head.bias, arguments)
     return LossSums(loss=loss, rows=rows, losses=losses, hits=hits)
-
-
-@torch.no_grad()
-def token_losses(
-    head: OutputHead,
-    hidden: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    chunk_rows: int | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Per-position figures for evaluation, without gradients.
-
-    Returns:
-        Indices of the supervised positions int64 `(rows,)`, their negative log-likelihoods
-        float32 `(rows,)`, and whether each is predicted, bool `(rows,)`.
-    """
-    rows = torch.nonzero(labels != IGNORED).flatten()
-    losses = torch.empty(rows.numel(), dtype=torch.float32, device=hidden.device)
-    hits = torch.empty(rows.numel(), dtype=torch.bool, device=hidden.device)
-    step = chunk_rows or rows_per_chunk(head.weight.shape[0])
-    compute = _compute_dtype(hidden)
-    for start in range(0, rows.numel(), step):
-        chunk = slice(start, start + step)
-        logits = head.logits(hidden[rows[chunk]].to(compute))
-        target = labels[rows[chunk], None]
-        losses[chunk] = logits.logsumexp(-1) - logits.gather(1, target)[:, 0]
-        hits[chunk] = logits.argmax(-1) == target[:, 0]
-    return rows, losses, hits
 
 
 def rows_per_chunk(vocabulary: int) -> int:
@@ -123,6 +96,7 @@ class _Arguments:
     softcap: float | None
     chunk_rows: int
     compute: torch.dtype
+    with_gradients: bool
 
 
 class _ChunkedLoss(torch.autograd.Function):
@@ -139,9 +113,8 @@ class _ChunkedLoss(torch.autograd.Function):
         args: _Arguments,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with torch.autocast(hidden.device.type, enabled=False):
-            losses, hits, grads = _forward_and_gradients(
-                hidden, weight, bias, args, ctx.needs_input_grad
-            )
+            wanted = ctx.needs_input_grad if args.with_gradients else (False, False, False)
+            losses, hits, grads = _forward_and_gradients(hidden, weight, bias, args, wanted)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(losses, hits)
         return (losses * args.weights).sum(), losses, hits
@@ -188,6 +161,8 @@ def _forward_and_gradients(
         slope = None if args.softcap is None else 1.0 - (logits / args.softcap).square()
         normaliser = logits.logsumexp(-1)
         losses[chunk] = normaliser - logits.gather(1, labels[:, None])[:, 0]
+        if not any(needed):
+            continue
         grad = _logit_gradient(logits, normaliser, labels, weights * args.scale)
         if slope is not None:
             grad *= slope

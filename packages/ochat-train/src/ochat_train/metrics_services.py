@@ -100,11 +100,11 @@ def _numbers(event: Mapping[str, object]) -> Iterator[tuple[str, float]]:
 
 
 def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+    # A condition's figures are looked at most: `train/GPT4/loss`, but `train/sources/NAME/loss`.
     for name, value in values.items():
         if isinstance(value, dict):
-            inner = _flat(value)
-            yield from (
-                (other, v) if name == "conditions" else (f"{name}/{other}", v) for other, v in inner
-            )
+            prefix = "" if name == "conditions" else f"{name}/"
+            for other, number in _flat(value):
+                yield f"{prefix}{other}", number
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield name, float(value)

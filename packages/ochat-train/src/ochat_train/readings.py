@@ -1,8 +1,8 @@
 """What the loop reads of its steps: sums over the ranks, and the events made of them.
 
 Reading waits for the device, so several steps are read at once. A step's figures are one row:
-loss, positions predicted rightly, supervised positions; then for each condition its weighted sum of
-losses, its sum of weights, and the same two counts.
+loss, positions predicted rightly, supervised positions; then for each condition and each source its
+weighted sum of losses, its sum of weights, and the same two counts.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from .batch import PackedBatch
     from .engine import StepSums
+    from .examples import ExampleSet
     from .loop import LoopParts
     from .run_plan import PlannedStep
 
-_OF_STEP, _OF_CONDITION = 3, 4
+_OF_STEP, _OF_GROUP = 3, 4
+# Of more sources than these nobody could read a chart.
+_MOST_SOURCES = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class PendingStep:
         planned: what was planned.
         lr: its learning rate.
         sums: what the engine knows.
-        conditions: of this rank's sequences.
+        groups: condition and source of this rank's sequences; both "" for a rank without work.
         of_sequences: float64 `(sequences, 2)`, weights and supervised positions of each.
     """
 
@@ -44,7 +47,7 @@ class PendingStep:
     planned: PlannedStep
     lr: float
     sums: StepSums
-    conditions: tuple[str, ...]
+    groups: tuple[tuple[str, str], ...]
     of_sequences: np.ndarray
 
     @classmethod
@@ -63,7 +66,9 @@ class PendingStep:
             planned=planned,
             lr=lr,
             sums=sums,
-            conditions=tuple(name for batch in batches for name in batch.conditions),
+            groups=tuple(
+                pair for examples in planned.batches for pair in _groups(planned.source, examples)
+            ),
             of_sequences=np.concatenate([batch.sums for batch in batches]),
         )
 
@@ -74,10 +79,12 @@ class Readings:
     def __init__(self, parts: LoopParts) -> None:
         """Takes the loop's parts."""
         self._parts = parts
-        self._names = sorted(
-            {name for epoch in parts.plan.epochs for name in epoch.source.conditions}
-        )
-        self._places = {name: place for place, name in enumerate(self._names)}
+        sets = [epoch.source for epoch in parts.plan.epochs]
+        conditions = sorted({name for examples in sets for name in examples.conditions})
+        sources = sorted({name for examples in sets for name in examples.sources})
+        told_apart = sources if 1 < len(sources) <= _MOST_SOURCES else []
+        # Each way to group sequences: its name in an event, and its groups.
+        self._groupings = (("conditions", conditions), ("sources", told_apart))
         self.pending: list[PendingStep] = []
         self.last_loss: float | None = None
 
@@ -96,15 +103,16 @@ class Readings:
 
     def _row(self, step: PendingStep) -> np.ndarray:
         figures = step.sums.sequences.double().cpu().numpy()
-        by_condition = np.zeros((len(self._names), _OF_CONDITION))
         columns = np.stack(
             [figures[:, 0], step.of_sequences[:, 0], figures[:, 1], step.of_sequences[:, 1]], axis=1
         )
-        # A rank without work in the last step holds one sequence without condition.
-        places = [self._places.get(name, 0) for name in step.conditions]
-        np.add.at(by_condition, places, columns)
-        hits, supervised = by_condition[:, 2].sum(), by_condition[:, 3].sum()
-        return np.concatenate([[float(step.sums.loss), hits, supervised], by_condition.ravel()])
+        parts = [np.array([float(step.sums.loss), columns[:, 2].sum(), columns[:, 3].sum()])]
+        for place, (_, names) in enumerate(self._groupings):
+            sums = np.zeros((len(names), _OF_GROUP))
+            for number, name in enumerate(names):
+                sums[number] = columns[[pair[place] == name for pair in step.groups]].sum(axis=0)
+            parts.append(sums.ravel())
+        return np.concatenate(parts)
 
     def events(self, rows: np.ndarray, seconds: float) -> list[dict[str, object]]:
         """The events of the pending steps.
@@ -157,16 +165,28 @@ class Readings:
             "tokens": step.planned.tokens,
             "supervised_tokens": int(supervised),
             "fill": step.planned.tokens / self._parts.plan.step_tokens,
-            "conditions": self._by_condition(row[_OF_STEP:].reshape(-1, _OF_CONDITION)),
+            **self._by_group(row[_OF_STEP:]),
         }
 
-    def _by_condition(self, rows: np.ndarray) -> dict[str, dict[str, float]]:
-        found: dict[str, dict[str, float]] = {}
-        for name, (loss, weight, hits, supervised) in zip(self._names, rows.tolist(), strict=True):
-            if supervised:
-                found[name] = {
-                    "loss": loss / weight,
-                    "accuracy": hits / supervised,
-                    "tokens": int(supervised),
-                }
-        return found
+    def _by_group(self, row: np.ndarray) -> dict[str, dict[str, dict[str, float]]]:
+        """Figures by condition, and by source where there are several and not too many."""
+        told: dict[str, dict[str, dict[str, float]]] = {}
+        for key, names in self._groupings:
+            if not names:
+                continue
+            own, row = row[: len(names) * _OF_GROUP], row[len(names) * _OF_GROUP :]
+            told[key] = {
+                name: {"loss": loss / weight, "accuracy": hits / count, "tokens": int(count)}
+                for name, (loss, weight, hits, count) in zip(
+                    names, own.reshape(-1, _OF_GROUP).tolist(), strict=True
+                )
+                if count
+            }
+        return told
+
+
+def _groups(examples: ExampleSet, indices: np.ndarray) -> list[tuple[str, str]]:
+    """Condition and source of a batch's sequences; an empty batch holds one of neither."""
+    if not len(indices):
+        return [("", "")]
+    return [(examples.conditions[index], examples.sources[index]) for index in indices.tolist()]

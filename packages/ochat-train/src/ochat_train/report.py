@@ -132,11 +132,15 @@ def _sections(figures: RunFigures, title: str) -> Iterator[str]:
     yield line_chart([_line("loss", steps, "loss")], "training loss")
     yield "<h2>Training loss by condition</h2>"
     yield '<p class="note">Weighted mean negative log-likelihood, in nats a token.</p>'
-    yield line_chart(_by_condition(steps), "training loss by condition")
+    yield line_chart(_by_group(steps, "conditions"), "training loss by condition")
+    if by_source := _by_group(steps, "sources"):
+        yield "<h2>Training loss by source</h2>"
+        yield line_chart(by_source, "training loss by source")
     yield "<h2>Held-out loss</h2>"
     if evaluations:
-        held_out = [Line("all", _points(evaluations, "loss"), dots=True)]
-        held_out += _by_condition(evaluations, dots=True)
+        # Conditions first, so that each has the colour that it has above.
+        held_out = _by_group(evaluations, "conditions", dots=True)
+        held_out.append(Line("all", _points(evaluations, "loss"), dots=True))
         yield line_chart(held_out, "held-out loss")
         yield _held_out_table(evaluations)
     else:
@@ -191,15 +195,15 @@ def _figure(figures: Event | None) -> str:
     return "-" if figures is None else f"{figures['loss']:.4f} ({figures['accuracy']:.1%})"
 
 
-def _by_condition(events: Sequence[Event], *, dots: bool = False) -> list[Line]:
-    names = sorted({name for event in events for name in event.get("conditions", {})})
+def _by_group(events: Sequence[Event], key: str, *, dots: bool = False) -> list[Line]:
+    names = sorted({name for event in events for name in event.get(key, {})})
     return [
         Line(
-            name or "(no condition)",
+            name or "(none)",
             [
                 (float(event["step"]), float(found["loss"]))
                 for event in events
-                if (found := event.get("conditions", {}).get(name))
+                if (found := event.get(key, {}).get(name))
             ],
             dots,
         )

@@ -25,7 +25,7 @@ from .checkpoint import (
 from .diverged import keep_step
 from .engine_choice import EngineChoice, choose_engine
 from .errors import OutputError
-from .export import ModelParts, write_model, write_verified
+from .export import ModelParts, TrainedModel, probe_logits, write_model, write_verified
 from .flops import StepFlops, peak_flops
 from .guards import check_inputs, check_output, check_space
 from .isolation import probe_isolation
@@ -139,8 +139,7 @@ class _Run:
                 sink.close()
         seconds = time.perf_counter() - started
         model = self.config.output / "model"
-        if engine.rank == 0:
-            self._export(engine, model, self._state(loop.step, loop.tokens))
+        self._export(engine, model, self._state(loop.step, loop.tokens))
         engine.barrier()
         self.progress.say(f"model written to {model}")
         return TrainResult(
@@ -166,6 +165,8 @@ class _Run:
             folder = checkpoint / "model"
             model = create_model(folder, read_config(folder), from_scratch=False, seed=0)
         probe_isolation(model)
+        # Counted while the weights are whole.
+        self.flops = StepFlops(model)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(model)
         engine = self.choice.build(model)
@@ -184,12 +185,12 @@ class _Run:
         def checkpoint(step: int, tokens: int) -> None:
             state = self._state(step, tokens)
             parts = self._model_parts(state)
-            dtype = engine.model.dtype
+            weights, dtype = engine.whole_weights(), engine.model.dtype
             save_checkpoint(
                 config.output / "checkpoints",
                 state,
                 engine,
-                lambda folder: write_model(engine.model, folder, parts, dtype=dtype),
+                lambda folder: write_model(engine.model, weights, folder, parts, dtype=dtype),
             )
             if config.keep_last is not None and engine.rank == 0:
                 best = best_step(config.output / "metrics.jsonl")
@@ -202,7 +203,7 @@ class _Run:
         return LoopParts(
             engine=engine,
             plan=self.plan,
-            flops=StepFlops(engine.model),
+            flops=self.flops,
             peak_flops=peak * engine.world_size if peak else None,
             schedule=CosineSchedule(
                 peak=self.lr,
@@ -293,9 +294,15 @@ class _Run:
         return ModelParts(tokenizer=self.config.model, codec=self.inputs.codec, card=card)
 
     def _export(self, engine: Engine, folder: Path, state: RunState) -> None:
-        parts = self._model_parts(state)
-        dtype = _DTYPES[self.config.precision or "fp32"]
-        write_verified(engine.model, folder, parts, dtype=dtype)
+        """Writes the model on rank 0; the others hand over what they hold of it."""
+        trained = TrainedModel(
+            model=engine.model,
+            weights=engine.whole_weights(),
+            logits=probe_logits(engine.model),
+        )
+        if engine.rank == 0:
+            dtype = _DTYPES[self.config.precision or "fp32"]
+            write_verified(trained, folder, self._model_parts(state), dtype=dtype)
 
 
 def _versions() -> dict[str, str]:

@@ -189,7 +189,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         help="auto takes DeepSpeed on several ranks or with its options (default auto)",
     )
     group.add_argument(
-        "--zero-stage", type=int, metavar="N", help="DeepSpeed's ZeRO stage: 0, 1 or 2 (default 2)"
+        "--zero-stage", type=int, metavar="N", help="DeepSpeed's ZeRO stage: 0 to 3 (default 2)"
     )
     group.add_argument(
         "--deepspeed",
