@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from ochat_data import InputError, Manifest, TokenDataset
-from ochat_data.pipeline import chunks, read_recipe
+from ochat_data.pipeline import chunks, read_recipe, running
 
 Command = Callable[..., tuple[int, str, str]]
 WORDS = [
@@ -206,23 +207,42 @@ def test_a_killed_run_goes_on_to_the_same_bytes(project: Path, command: Command)
     for path in (project / "set").iterdir():
         path.unlink()
     (project / "set").rmdir()
+    again = [*SMALL_CHUNKS, "run", str(project / "pipeline.toml"), "--workers", "2"]
     killed = 0
-    for _ in range(8):
-        process = subprocess.Popen(
-            [*SMALL_CHUNKS, "run", str(project / "pipeline.toml"), "--workers", "2"],
-            stderr=subprocess.DEVNULL,
-        )
+    for attempt in range(1, 9):
+        process = subprocess.Popen(again, stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=rng.uniform(0.4, 2.2))
+            process.wait(timeout=rng.uniform(0.2, 0.6) * attempt)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             killed += 1
     assert killed
-    assert run(command, project, "--workers", "2")[0] == 0
+    subprocess.run(again, check=True, stderr=subprocess.DEVNULL)
     assert digests(project / "set") == expected
     assert sorted(path.name for path in project.glob(".*")) == []
+
+
+def test_pieces_of_another_size_are_never_mixed_in(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed, and gone on with by a version that cuts its inputs otherwise."""
+    assert run(command, project, "--workers", "1")[0] == 0
+    expected = digests(project / "set")
+    shutil.rmtree(project / "set")
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks, "CHUNK_BYTES", 4000)
+        patch.setattr(running, "find_duplicates", _die)
+        with pytest.raises(ZeroDivisionError):
+            run(command, project, "--workers", "1")
+    assert list(project.glob(".set.work/*/prepare-*.json"))
+    assert run(command, project, "--workers", "1")[0] == 0
+    assert digests(project / "set") == expected
+
+
+def _die(*_: object) -> None:
+    raise ZeroDivisionError
 
 
 def test_workers_end_with_the_run_that_started_them(project: Path) -> None:

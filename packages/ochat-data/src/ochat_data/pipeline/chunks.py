@@ -213,6 +213,11 @@ def _spooled_items(path: Path) -> Iterator[RawItem]:
             )
 
 
+def work_key(digest: str) -> str:
+    """What tells finished pieces from any others: also the size that the inputs were cut by."""
+    return f"{digest[:16]}-{CHUNK_BYTES}"
+
+
 def plan_digest(recipe_text: str, files: list[InputFile]) -> str:
     """What tells this work from any other: the recipe, and the bytes of its inputs."""
     digest = hashlib.sha256(recipe_text.encode())

@@ -22,7 +22,7 @@ from ochat_templates import load_codec
 
 from .assembling import add_examples, choose_mixture
 from .balances import check_rejects, dedup_stage, mix_stage, prepared_stages, tokenize_stage
-from .chunks import Chunk, InputFile, cut_chunks, input_files, plan_digest
+from .chunks import Chunk, InputFile, cut_chunks, input_files, plan_digest, work_key
 from .duplicates import find_duplicates, write_groups
 from .encode import counts_from_json, encode_chunk, encode_name
 from .executors import Executor, Piece
@@ -78,7 +78,7 @@ def run_pipeline(
     files = input_files(recipe)
     text = repr((_without_places(recipe), codec.fingerprint.to_json(), library_versions()))
     digest = plan_digest(text, files)
-    work = WorkFolder(output, digest)
+    work = WorkFolder(output, work_key(digest))
     if (done := _finished(output, digest)) is not None:
         work.remove()
         return _result(done, output, fresh=False)

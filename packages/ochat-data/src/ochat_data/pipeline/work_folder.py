@@ -19,10 +19,10 @@ from ochat_data.errors import OutputError
 class WorkFolder:
     """Finished pieces of one recipe over one set of inputs."""
 
-    def __init__(self, output: Path, digest: str) -> None:
-        """Takes the output that the work is for, and what tells this work from any other."""
+    def __init__(self, output: Path, key: str) -> None:
+        """Takes the output that the work is for, and a name that tells this work from any other."""
         self._parent = output.with_name(f".{output.name}.work")
-        self.path = self._parent / digest[:16]
+        self.path = self._parent / key
 
     @classmethod
     def at(cls, path: Path) -> WorkFolder:
