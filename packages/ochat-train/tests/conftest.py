@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from ochat_data import Record, TokenizeOptions, write_token_dataset
 from ochat_templates import Conversation, Message, load_codec
 from ochat_templates.testing import train_sentencepiece
+from ochat_train import TrainConfig
 
 TEMPLATE = "openchat_v3.2"
 SHAPE = {
@@ -137,3 +138,18 @@ def dataset(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = TokenizeOptions(max_length=200, eval_fraction=0.2)
     write_token_dataset(folder, _records(), codec, options)
     return folder
+
+
+@pytest.fixture
+def config(base_model: Path, dataset: Path, tmp_path: Path) -> TrainConfig:
+    """A run of one epoch from scratch, a few seconds long."""
+    return TrainConfig(
+        model=base_model,
+        data=dataset,
+        output=tmp_path / "run",
+        from_scratch=True,
+        epochs=1,
+        lr=1e-2,
+        batch_tokens=512,
+        quiet=True,
+    )

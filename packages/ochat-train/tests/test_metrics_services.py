@@ -14,20 +14,6 @@ from ochat_train import ConfigError, TrainConfig, train
 from ochat_train.metrics_services import open_services
 
 
-@pytest.fixture
-def config(base_model: Path, dataset: Path, tmp_path: Path) -> TrainConfig:
-    return TrainConfig(
-        model=base_model,
-        data=dataset,
-        output=tmp_path / "run",
-        from_scratch=True,
-        epochs=1,
-        lr=1e-2,
-        batch_tokens=1024,
-        quiet=True,
-    )
-
-
 def events(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
 

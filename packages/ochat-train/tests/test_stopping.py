@@ -10,7 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -18,20 +17,6 @@ from ochat_train import StoppedError, TrainConfig, train
 from ochat_train.checkpoint import prune_checkpoints
 from ochat_train.metrics import best_step
 from ochat_train.stopping import StopRequest
-
-
-@pytest.fixture
-def config(base_model: Path, dataset: Path, tmp_path: Path) -> TrainConfig:
-    return TrainConfig(
-        model=base_model,
-        data=dataset,
-        output=tmp_path / "run",
-        from_scratch=True,
-        epochs=4,
-        lr=1e-2,
-        batch_tokens=512,
-        quiet=True,
-    )
 
 
 def checkpoints(output: Path) -> list[int]:
@@ -43,6 +28,7 @@ def checkpoints(output: Path) -> list[int]:
 def test_a_time_limit_stops_and_resuming_ends_like_an_uninterrupted_run(
     config: TrainConfig, tmp_path: Path
 ) -> None:
+    config = replace(config, epochs=4)
     whole = train(replace(config, output=tmp_path / "whole"))
     reasons: list[str] = []
     stopped_early = True
@@ -84,7 +70,7 @@ def test_sigterm_writes_a_checkpoint_and_exits_with_its_own_code(config: TrainCo
 
 
 def test_the_newest_and_the_best_checkpoints_are_kept(config: TrainConfig) -> None:
-    train(replace(config, checkpoint_steps=3, keep_last=2))
+    train(replace(config, epochs=4, checkpoint_steps=3, keep_last=2))
     kept = checkpoints(config.output)
     best = best_step(config.output / "metrics.jsonl")
     assert best in kept

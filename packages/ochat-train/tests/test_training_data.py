@@ -23,20 +23,6 @@ from ochat_train.guards import check_inputs
 Records = Callable[[], list[object]]
 
 
-@pytest.fixture
-def config(base_model: Path, dataset: Path, tmp_path: Path) -> TrainConfig:
-    return TrainConfig(
-        model=base_model,
-        data=dataset,
-        output=tmp_path / "run",
-        from_scratch=True,
-        epochs=1,
-        lr=1e-2,
-        batch_tokens=512,
-        quiet=True,
-    )
-
-
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
