@@ -60,7 +60,7 @@ def choose_mixture(recipe: Recipe, work: Path, chunks: Sequence[Chunk]) -> Mixtu
             _choose_by_tokens(mixture, work, own, source.tokens, recipe.tokenize.seed)
             continue
         for chunk in own:
-            table = read_examples(work, chunk.index)
+            table = read_examples(work, chunk.index, ["condition", "record"])
             mixture.examples.update(table["condition"].to_pylist())
             count = len(set(table["record"].to_pylist()))
             mixture.records += count
@@ -76,7 +76,7 @@ def _choose_by_tokens(
     ids: list[str] = []
     rows: dict[int, list[tuple[_Unit, str]]] = {}
     for chunk in chunks:
-        table = read_examples(work, chunk.index).select(["id", "length", "record", "condition"])
+        table = read_examples(work, chunk.index, ["id", "length", "record", "condition"])
         rows[chunk.index] = []
         for place, row in enumerate(table.to_pylist()):
             own = place if row["condition"] == DOCUMENT_CONDITION else -1

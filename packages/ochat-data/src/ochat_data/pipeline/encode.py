@@ -86,9 +86,10 @@ def encode_chunk(recipe_path: str, work_path: str, chunk: Chunk) -> dict[str, An
     return summary
 
 
-def read_examples(work: Path, index: int) -> pa.Table:
-    """The examples of an encoded chunk."""
-    return pq.read_table(work / f"{encode_name(index)}.parquet")
+def read_examples(work: Path, index: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """The examples of an encoded chunk; all columns where none are named."""
+    names = None if columns is None else list(columns)
+    return pq.read_table(work / f"{encode_name(index)}.parquet", columns=names)
 
 
 def write_duplicates(work: Path, index: int, places: Sequence[int]) -> None:
