@@ -150,16 +150,13 @@ def _knock(address: str) -> None:
 def _deaf_to_interrupts() -> Generator[None]:
     """Workers started meanwhile do not hear Ctrl-C, which a terminal sends to all of a program.
 
-    The program itself hears it and ends them.
+    They inherit that the signal is blocked. This process hears it as soon as the block ends.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's business
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
