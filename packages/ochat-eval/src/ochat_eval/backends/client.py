@@ -74,6 +74,7 @@ class ChatClient:
         key = self._config.api_key
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._config.concurrency + 1),
+            cookie_jar=aiohttp.DummyCookieJar(),  # none are kept, and looking takes its time
             timeout=aiohttp.ClientTimeout(total=self._config.timeout_seconds, sock_connect=10),
             headers={"Content-Type": "application/json"}
             | ({"Authorization": f"Bearer {key}"} if key else {}),

@@ -67,18 +67,16 @@ class Options:
             return cls(letters=tuple(_ALPHABET), texts=option_texts((), ()))
         symbols = [_SYMBOL.fullmatch(option.strip()) for option in options]
         letters = tuple(symbol[1] for symbol in symbols if symbol)
-        named = _ALPHABET[: len(options)]
-        labels = [each.strip("()[] ") for each in ([label] if isinstance(label, str) else label)]
-        folded = {letter.upper() for letter in letters}
-        numbered = any(each in named and each not in folded for each in labels if each)
-        if len(letters) == len(options) and not (numbered or all(map(str.isdigit, letters))):
+        alike = len(letters) == len(options) and not all(map(str.isdigit, letters))
+        if alike and not _are_numbered(letters, label):
             return cls(letters=letters, texts=option_texts((), ()))
         if len(options) > len(_ALPHABET):
             raise GradingError(
                 f"{len(options)} option texts are more than there are letters: give at most 26, "
                 "or give the letters themselves as options"
             )
-        return cls(letters=tuple(named), texts=option_texts(tuple(named), options))
+        named = tuple(_ALPHABET[: len(options)])
+        return cls(letters=named, texts=option_texts(named, options))
 
     def key(self, label: str | Sequence[str]) -> frozenset[str]:
         """The letters that a label accepts: a letter, a bracketed letter or an option's text."""
@@ -98,6 +96,13 @@ class Options:
                 "correct the label or the options"
             )
         return letter
+
+
+def _are_numbered(letters: Sequence[str], label: str | Sequence[str]) -> bool:
+    """Whether a label is a letter of so many options, but none of the signs that they are."""
+    labels = [each.strip("()[] ") for each in ([label] if isinstance(label, str) else label)]
+    folded = {letter.upper() for letter in letters}
+    return any(each in _ALPHABET[: len(letters)] and each not in folded for each in labels if each)
 
 
 def grade_choice(
