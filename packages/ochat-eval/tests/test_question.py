@@ -44,3 +44,12 @@ def test_an_option_is_recognised_by_its_text_with_any_article_or_none(
         id="q", group="g", family="choice", prompt=prompt, labels=(label,), options=LETTERS
     )
     assert question.grade(response).status is status
+
+
+def test_questions_of_gpqa_are_gated_unless_a_row_says_otherwise() -> None:
+    row = {"id": "1", "group": "g", "family": "gpqa", "question": "x?", "label": "A"}
+    for said, expected in ((row, True), (row | {"gated": False}, False)):
+        question = Question.from_json(said)
+        assert question.gated is expected
+        assert Question.from_json(question.to_json()) == question
+    assert not Question.from_json(row | {"family": "mmlu"}).gated

@@ -18,6 +18,8 @@ from ochat_eval.verdict import Verdict
 _LETTER = re.compile(r"[(\[]?([A-Z])[)\]]?")
 # What joins one option to the next; a text that is nothing but "and" or "or" stays.
 _CONJUNCTION = re.compile(r"(?<=\S)[,;]?\s+(?:or|and)\s*$")
+# Families whose owners ask not to show items in plain text, also where no task file says so.
+_GATED = frozenset({"gpqa"})
 _PUNCTUATION = " \t\n.,;?!"
 
 
@@ -111,9 +113,11 @@ class Question:
             "cluster": self.cluster,
             "max_tokens": self.max_tokens,
             "stop": list(self.stop),
-            "gated": self.gated,
         }
-        return row | {name: value for name, value in further.items() if value}
+        kept = {name: value for name, value in further.items() if value}
+        # Said where it is not what the family would say.
+        told = {"gated": self.gated} if self.gated != (self.family in _GATED) else {}
+        return row | kept | told
 
     @classmethod
     def from_json(
@@ -157,7 +161,7 @@ class Question:
             cluster=str(row.get("cluster") or ""),
             max_tokens=limit,
             stop=_texts(row, "stop", required=False),
-            gated=row.get("gated") is True,
+            gated=row.get("gated", found_family in _GATED) is True,
         )
 
 
