@@ -12,7 +12,8 @@ world is in `crlft_world`.
 
 The regime is the one that C-RLFT is for: the good source is too small to cover the facts and the
 ways of asking, the weak one covers both but is wrong about two facts of three. It was found by
-trying amounts on seed 0 alone. Too few steps turn the result around: at 40 names, 110 good and 800
+trying amounts on seeds 0 and 1. Others do not show it: at 48 good and 312 weak conversations
+conditioned and plain were equal (33 and 36 %, good part only 29 %); at 40 names, 110 good and 800
 weak conversations and 245 steps of 1024 tokens (seed 0), the good part alone reached 52 %, plain
 mixing 45 % and conditioning 31 %, because the good part was repeated seven times as often.
 
