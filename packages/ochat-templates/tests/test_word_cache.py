@@ -9,8 +9,10 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ochat_templates import sentencepiece_tokenizer
 from ochat_templates import word_cache as word_cache_module
 from ochat_templates.sentencepiece_model import ModelPiece, PieceKind, with_pieces_inserted
+from ochat_templates.sentencepiece_tokenizer import SentencePieceTokenizer
 from ochat_templates.testing import write_trap_model
 from ochat_templates.word_cache import word_cache
 
@@ -114,3 +116,20 @@ def test_a_full_memory_starts_anew(
     for _ in range(9):
         assert cache.encode(text) == processor.encode(text)
         assert len(cache) <= 3
+
+
+def test_a_tokenizer_remembers_the_words_that_it_met(
+    trap_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[word_cache_module.WordCache] = []
+
+    def noted(processor: sentencepiece.SentencePieceProcessor) -> Any:
+        cache = word_cache(processor)
+        assert cache is not None
+        made.append(cache)
+        return cache
+
+    monkeypatch.setattr(sentencepiece_tokenizer, "word_cache", noted)
+    tokenizer = SentencePieceTokenizer.load(trap_model, (), None)
+    tokenizer.encode("the fox and the dog and the fox")
+    assert len(made[0])

@@ -30,7 +30,10 @@ class SentencePieceTokenizer:
         self.processor = processor
         self._control_ids = dict(control_ids)
         words = word_cache(processor)
-        self._encode: Callable[[str], list[int]] = words.encode if words else processor.encode
+        # A new cache is empty, and as a container that means false.
+        self._encode: Callable[[str], list[int]] = (
+            processor.encode if words is None else words.encode
+        )
 
     @classmethod
     def load(

@@ -36,6 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_loss(parser)
     _add_optimiser(parser)
     _add_machine(parser)
+    _add_bookkeeping(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -159,6 +160,25 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
     group.add_argument(
+        "--engine",
+        choices=("auto", "single", "deepspeed"),
+        help="auto takes DeepSpeed on several ranks or with its options (default auto)",
+    )
+    group.add_argument(
+        "--zero-stage", type=int, metavar="N", help="DeepSpeed's ZeRO stage: 0 to 3 (default 2)"
+    )
+    group.add_argument(
+        "--deepspeed",
+        dest="deepspeed_config",
+        type=Path,
+        metavar="FILE",
+        help="DeepSpeed configuration (JSON); batch sizes in it are replaced",
+    )
+
+
+def _add_bookkeeping(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("checkpoints and figures")
+    group.add_argument(
         "--checkpoint-steps",
         type=int,
         metavar="N",
@@ -182,21 +202,6 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="on a GPU, read the loss every N steps, since reading waits for it (default 10)",
-    )
-    group.add_argument(
-        "--engine",
-        choices=("auto", "single", "deepspeed"),
-        help="auto takes DeepSpeed on several ranks or with its options (default auto)",
-    )
-    group.add_argument(
-        "--zero-stage", type=int, metavar="N", help="DeepSpeed's ZeRO stage: 0 to 3 (default 2)"
-    )
-    group.add_argument(
-        "--deepspeed",
-        dest="deepspeed_config",
-        type=Path,
-        metavar="FILE",
-        help="DeepSpeed configuration (JSON); batch sizes in it are replaced",
     )
     group.add_argument(
         "--tensorboard", action="store_true", help="write OUTPUT/tensorboard too (an extra)"
