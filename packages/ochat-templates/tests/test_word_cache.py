@@ -133,3 +133,18 @@ def test_a_tokenizer_remembers_the_words_that_it_met(
     tokenizer = SentencePieceTokenizer.load(trap_model, (), None)
     tokenizer.encode("the fox and the dog and the fox")
     assert len(made[0])
+
+
+def test_texts_that_never_repeat_themselves_are_left_to_the_processor(
+    processor: sentencepiece.SentencePieceProcessor,
+) -> None:
+    cache = word_cache(processor)
+    assert cache is not None
+    texts = [f"new{number} other{number} more{number}" for number in range(200)]
+    assert [cache.encode(text) for text in texts] == [processor.encode(text) for text in texts]
+    remembered = len(cache)
+    cache.encode("these words would be learnt now")
+    assert len(cache) == remembered  # it rests
+    for _ in range(300):
+        assert cache.encode("the fox") == processor.encode("the fox")
+    assert len(cache) > remembered

@@ -24,6 +24,10 @@ _LONGEST_WORD = 32
 # A text of mostly new words costs less as a whole; a part of them is learnt, for the next text.
 _MOST_NEW = 0.5
 _LEARNT_PART = 8
+# Text that hardly repeats itself (program code, say) costs more by words than as a whole: after a
+# window of texts with more new words than this share, so many texts are encoded as wholes.
+_WINDOW, _RESTING = 64, 192
+_MOST_NEW_OF_WINDOW = 0.3
 
 
 class WordCache:
@@ -34,6 +38,8 @@ class WordCache:
         self._processor = processor
         self._prefix = prefix
         self._known: dict[str, list[int]] = {}
+        self._texts = self._words = self._new = 0  # of the window so far
+        self._rest = 0  # texts still to be encoded as wholes
 
     def __len__(self) -> int:
         """How many words are remembered."""
@@ -41,6 +47,9 @@ class WordCache:
 
     def encode(self, text: str) -> list[int]:
         """The ids of `SentencePieceProcessor.encode(text)`."""
+        if self._rest:
+            self._rest -= 1
+            return self._processor.encode(text)
         words = _WORDS.findall(text)
         if not words:
             return []
@@ -49,12 +58,23 @@ class WordCache:
         known = self._known
         found = [known.get(word) for word in words]
         missing = found.count(None)
+        self._note(len(words), missing)
         if missing:
             if missing > _MOST_NEW * len(words):
                 self._learn(words, found, most=len(words) // _LEARNT_PART + 1)
                 return self._processor.encode(text)
             self._learn(words, found, most=missing)
         return [token_id for ids in found if ids for token_id in ids]
+
+    def _note(self, words: int, new: int) -> None:
+        """Ends a window now and then, and rests where remembering did not pay."""
+        self._texts += 1
+        self._words += words
+        self._new += new
+        if self._texts == _WINDOW:
+            if self._new > _MOST_NEW_OF_WINDOW * self._words:
+                self._rest = _RESTING
+            self._texts = self._words = self._new = 0
 
     def _learn(self, words: list[str], found: list[list[int] | None], *, most: int) -> None:
         """Fills in the ids of the first `most` missing words."""
