@@ -26,8 +26,8 @@ _MOST_NEW = 0.5
 _LEARNT_PART = 8
 # Text that hardly repeats itself (program code, say) costs more by words than as a whole: after a
 # window of texts with more new words than this share, so many texts are encoded as wholes.
-_WINDOW, _RESTING = 64, 192
-_MOST_NEW_OF_WINDOW = 0.3
+_WINDOW, _RESTING = 32, 480
+_MOST_NEW_OF_WINDOW = 0.25
 
 
 class WordCache:
