@@ -73,3 +73,5 @@ def test_nothing_there_is_said_with_the_names_that_were_looked_for(tmp_path: Pat
     assert not is_legacy(tmp_path / "gone")
     with pytest.raises(DatasetError, match=r"gone\.train\.parquet and gone\.0\.parquet"):
         LegacyDataset.open(tmp_path / "gone")
+    with pytest.raises(DatasetError, match=r"gone\.parquet does not exist"):
+        LegacyDataset.open(tmp_path / "gone.parquet")

@@ -102,6 +102,8 @@ def _find(path: Path) -> tuple[tuple[Path, ...], Path | None]:
         return tuple(epochs), found
     if path.is_file():
         return (path,), None
+    if path.suffix == ".parquet":
+        raise DatasetError(f"{path} does not exist; check the path")
     raise DatasetError(
         f"no training data at {path}: expected a token dataset's folder, or one of "
         f"{whole.name} and {prefix.name}.0.parquet"

@@ -95,8 +95,9 @@ def read_run(run: Path) -> RunFigures:
         settings = json.loads((run / "run.json").read_text(encoding="utf-8"))
         lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"run.json: {error}"
         raise DataError(
-            f"{run} holds no run: {error}; give the --output of ochat-train run"
+            f"{run} holds no run ({reason}); give the --output of ochat-train run"
         ) from error
     events: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
