@@ -53,6 +53,36 @@ class ChatRequest:
     sampling: SamplingParams = field(default_factory=SamplingParams)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """Plain texts to continue, without a template.
+
+    Attributes:
+        model: A name of the served model.
+        prompts: Texts, or ids as they are; at least one.
+        add_special_tokens: Whether the beginning-of-text id is put before a text.
+        echo: Whether an answer begins with its prompt.
+        n: Answers wanted for each prompt.
+        max_tokens: Most tokens of one answer; 0 only with `echo`.
+        condition: Always "": there is no template here that could have one.
+
+    The others are those of `ChatRequest`.
+    """
+
+    model: str
+    prompts: tuple[str | tuple[int, ...], ...]
+    add_special_tokens: bool = True
+    echo: bool = False
+    n: int = 1
+    max_tokens: int | None = 16
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    skip_special_tokens: bool = True
+    condition: str = ""
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+
+
 def to_conversation(request: ChatRequest) -> Conversation:
     """Check the messages and put the system text where the template expects it.
 

@@ -1,4 +1,4 @@
-"""From a chat request to the text of its answers.
+"""From a request to the text of its answers.
 
 request -> Conversation -> prompt ids -> length check -> engine -> token events -> text deltas.
 Which bytes carry them is `ochat_serve.http`'s business; how tokens are made, the engine's.
@@ -6,64 +6,27 @@ Which bytes carry them is `ochat_serve.http`'s business; how tokens are made, th
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from ochat_serve.chat.answer import PreparedChat, answer_of, merge
 from ochat_serve.chat.request import to_conversation
-from ochat_serve.chat.text import AnswerText
 from ochat_serve.errors import ContextLengthError, RequestError, UnsupportedParameterError
 from ochat_templates import ConditionError, ConversationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    from ochat_serve.chat.answer import Delta
     from ochat_serve.chat.model import ServedModel
-    from ochat_serve.chat.request import ChatRequest
-    from ochat_serve.engine import Engine, FinishReason, SamplingParams
+    from ochat_serve.chat.request import ChatRequest, CompletionRequest
+    from ochat_serve.engine import Engine, SamplingParams
     from ochat_templates import Conversation
 
-_SEED_RANGE = 2**63
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedChat:
-    """A request that passed every check, ready for the engine.
-
-    Attributes:
-        request: What was asked.
-        prompt_ids: The prompt, shape `(tokens,)`.
-        sampling: Parameters of the first answer; later ones differ in the seed.
-        continued: The partial answer being continued, or "".
-        request_id: A fresh name, also the id of the completion.
-    """
-
-    request: ChatRequest
-    prompt_ids: list[int]
-    sampling: SamplingParams
-    continued: str
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delta:
-    """New text of one answer.
-
-    Attributes:
-        index: Which of the `n` answers.
-        text: Text to append; may be empty.
-        tokens: Tokens generated since the delta before. The end-of-turn token counts, as it does
-            in vLLM, though it has no text.
-        finish_reason: None while the answer goes on.
-    """
-
-    index: int
-    text: str
-    tokens: int
-    finish_reason: FinishReason | None = None
+# Where the API's word differs from the engine's.
+_FIELD_OF = {"json_schema": "response_format", "prompt_logprobs": "logprobs"}
 
 
 class ChatService:
@@ -96,17 +59,67 @@ class ChatService:
             request_id=f"chatcmpl-{uuid4().hex}",
         )
 
+    def prepare_completion(self, request: CompletionRequest) -> list[PreparedChat]:
+        """Check a request for plain continuation and encode its prompts, one each.
+
+        Raises:
+            RequestError: As `prepare`.
+        """
+        self.model.require_name(request.model)
+        name = f"cmpl-{uuid4().hex}"
+        prepared: list[PreparedChat] = []
+        for prompt in request.prompts:
+            ids = self._prompt_ids(prompt, add_special_tokens=request.add_special_tokens)
+            sampling = self._sampling(request, len(ids))
+            if not ids:
+                raise RequestError(
+                    "Expected a prompt of at least one token, got none.",
+                    param="prompt",
+                    code="invalid_value",
+                )
+            prepared.append(
+                PreparedChat(
+                    request=request,
+                    prompt_ids=ids,
+                    sampling=sampling,
+                    continued="",
+                    request_id=name if len(request.prompts) == 1 else f"{name}-{len(prepared)}",
+                )
+            )
+        return prepared
+
     async def stream(self, chat: PreparedChat) -> AsyncGenerator[Delta]:
         """The deltas of all answers as they come; closing it aborts what still runs.
 
         Raises:
             EngineError: The engine failed.
         """
-        answers = [self._answer(chat, index) for index in range(chat.request.n)]
-        merged = answers[0] if len(answers) == 1 else _merge(answers)
+        async with aclosing(self.stream_all([chat])) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def stream_all(self, chats: Sequence[PreparedChat]) -> AsyncGenerator[Delta]:
+        """As `stream`, for several prompts; answers are numbered through, prompt by prompt."""
+        pairs = [(chat, index) for chat in chats for index in range(chat.request.n)]
+        answers = [
+            answer_of(self.engine, self.model.codec, chat, index, number)
+            for number, (chat, index) in enumerate(pairs)
+        ]
+        merged = answers[0] if len(answers) == 1 else merge(answers)
         async with aclosing(merged):
             async for delta in merged:
                 yield delta
+
+    def _prompt_ids(self, prompt: str | tuple[int, ...], *, add_special_tokens: bool) -> list[int]:
+        codec = self.model.codec
+        if isinstance(prompt, str):
+            start = [codec.bos_id] if add_special_tokens and codec.bos_id is not None else []
+            try:
+                return start + codec.encode_text(prompt)
+            except ConversationError as error:
+                raise RequestError(f"{error}.", param="prompt", code="invalid_value") from error
+        require_known_ids(prompt, codec.vocab_size, param="prompt")
+        return list(prompt)
 
     def _encode(self, conversation: Conversation) -> list[int]:
         try:
@@ -116,27 +129,27 @@ class ChatService:
         except ConversationError as error:
             raise RequestError(f"{error}.", param="messages", code="invalid_value") from error
 
-    def _sampling(self, request: ChatRequest, prompt_tokens: int) -> SamplingParams:
+    def _sampling(
+        self, request: ChatRequest | CompletionRequest, prompt_tokens: int
+    ) -> SamplingParams:
         """The engine's parameters, with what the template and the context add to them."""
         room = self.engine.max_model_len - prompt_tokens
         _require_room(request, prompt_tokens, self.engine.max_model_len)
         codec = self.model.codec
-        beyond = [i for i in request.stop_token_ids if not 0 <= i < codec.vocab_size]
-        if beyond:
-            raise RequestError(
-                f"stop_token_ids has {beyond[0]}; ids go from 0 to {codec.vocab_size - 1}.",
-                param="stop_token_ids",
-                code="invalid_value",
-            )
+        require_known_ids(request.stop_token_ids, codec.vocab_size, param="stop_token_ids")
+        biased = [token for token, _ in request.sampling.logit_bias]
+        require_known_ids(biased, codec.vocab_size, param="logit_bias")
         stop_ids = () if request.ignore_eos else codec.stop_ids
         sampling = dataclasses.replace(
             request.sampling,
-            max_tokens=room if request.max_tokens is None else request.max_tokens,
+            max_tokens=room if request.max_tokens is None else max(request.max_tokens, 1),
             stop_ids=tuple(dict.fromkeys((*stop_ids, *request.stop_token_ids))),
         )
         for name in sorted(sampling.requested() - self.engine.capabilities):
+            field = _FIELD_OF.get(name, name)
             raise UnsupportedParameterError(
-                f"The {self.engine.name} engine does not support {name}; leave it out.", param=name
+                f"The {self.engine.name} engine does not support {field}; leave it out.",
+                param=field,
             )
         if sampling.min_tokens > sampling.max_tokens:
             raise RequestError(
@@ -147,37 +160,10 @@ class ChatService:
             )
         return sampling
 
-    async def _answer(self, chat: PreparedChat, index: int) -> AsyncGenerator[Delta]:
-        """One answer; ends at a stop id, a stop string or the length."""
-        request = chat.request
-        text = AnswerText(
-            self.model.codec,
-            stops=request.stop,
-            continued=chat.continued,
-            skip_special_tokens=request.skip_special_tokens,
-        )
-        sampling = _with_seed_of(chat.sampling, index)
-        events = self.engine.generate(chat.prompt_ids, sampling, f"{chat.request_id}-{index}")
-        async with aclosing(events):
-            async for event in events:
-                reason, ids = event.finish_reason, event.token_ids
-                # The id that ended the answer is no part of its text.
-                shown = (
-                    ids[:-1]
-                    if reason == "stop" and ids[-1:] and ids[-1] in sampling.stop_ids
-                    else ids
-                )
-                piece, stopped = text.push(shown)
-                if reason is not None and not stopped:
-                    rest, stopped = text.finish()
-                    piece += rest
-                reason = "stop" if stopped else reason
-                yield Delta(index=index, text=piece, tokens=len(ids), finish_reason=reason)
-                if reason is not None:
-                    return
 
-
-def _require_room(request: ChatRequest, prompt_tokens: int, context: int) -> None:
+def _require_room(
+    request: ChatRequest | CompletionRequest, prompt_tokens: int, context: int
+) -> None:
     """Refuse what cannot fit, with the numbers."""
     if prompt_tokens >= context:
         raise ContextLengthError(
@@ -195,40 +181,16 @@ def _require_room(request: ChatRequest, prompt_tokens: int, context: int) -> Non
         )
 
 
-def _with_seed_of(sampling: SamplingParams, index: int) -> SamplingParams:
-    """Give every answer of a seeded request its own seed, or all would be the same."""
-    if sampling.seed is None or index == 0:
-        return sampling
-    seed = (sampling.seed + index + _SEED_RANGE) % (2 * _SEED_RANGE) - _SEED_RANGE
-    return dataclasses.replace(sampling, seed=seed)
+def require_known_ids(ids: Iterable[int], vocab_size: int, *, param: str) -> None:
+    """Return if the tokenizer has every id.
 
-
-async def _merge(answers: list[AsyncGenerator[Delta]]) -> AsyncGenerator[Delta]:
-    """Deltas of several answers in the order in which they come."""
-    queue: asyncio.Queue[Delta | Exception | None] = asyncio.Queue()
-
-    async def pump(answer: AsyncGenerator[Delta]) -> None:
-        end: Exception | None = None
-        try:
-            async with aclosing(answer):
-                async for delta in answer:
-                    queue.put_nowait(delta)
-        except Exception as error:  # raised again by the reader below
-            end = error
-        queue.put_nowait(end)
-
-    tasks = [asyncio.create_task(pump(answer)) for answer in answers]
-    try:
-        unfinished = len(tasks)
-        while unfinished:
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            if item is None:
-                unfinished -= 1
-            else:
-                yield item
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    Raises:
+        RequestError: It lacks one; the message names it.
+    """
+    beyond = next((i for i in ids if not 0 <= i < vocab_size), None)
+    if beyond is not None:
+        raise RequestError(
+            f"{param} has {beyond}; ids go from 0 to {vocab_size - 1}.",
+            param=param,
+            code="invalid_value",
+        )

@@ -61,6 +61,7 @@ class AnswerText:
         *,
         stops: Sequence[str] = (),
         continued: str = "",
+        context_ids: Sequence[int] = (),
         skip_special_tokens: bool = True,
     ) -> None:
         """Prepare decoding.
@@ -70,11 +71,12 @@ class AnswerText:
             stops: Texts that end the answer.
             continued: The partial answer that the model continues; the space that opens the
                 continuation is then text and not the format's.
+            context_ids: Ids of a text that the model continues; as `continued`.
             skip_special_tokens: Whether control tokens are left out of the text.
         """
         self._decoder = codec.stream_decoder()
-        if continued:
-            self._decoder.push(codec.encode_text(continued))
+        if continued or context_ids:
+            self._decoder.push(context_ids or codec.encode_text(continued))
         self._scanner = StopScanner(stops)
         self._spelling = {} if skip_special_tokens else {i: t for t, i in codec.control_ids.items()}
 

@@ -12,6 +12,7 @@ from ochat_serve.engine.base import (
     FinishReason,
     SamplingParams,
     TokenEvent,
+    TokenLogprobs,
 )
 from ochat_serve.engine.scripted import RecordedRequest, ScriptedEngine
 
@@ -23,4 +24,5 @@ __all__ = [
     "SamplingParams",
     "ScriptedEngine",
     "TokenEvent",
+    "TokenLogprobs",
 ]

@@ -34,6 +34,13 @@ class SamplingParams:
         repetition_penalty: Above 1 discourages ids of prompt and answer; 1 is neutral.
         presence_penalty: Subtracted from the logit of every id already in the answer.
         frequency_penalty: Subtracted once for each time the id is already in the answer.
+        logit_bias: Pairs of an id and what is added to its logit before anything else is done.
+        logprobs: Report each token's log probability, and those of so many best ones; None
+            reports nothing. They are the model's own, before penalties and temperature.
+        prompt_logprobs: The same for the ids of the prompt.
+        json_schema: A JSON schema, as text, that the answer must fulfil; None leaves it free.
+        cache_salt: Requests share cached prefixes only with requests of the same salt; "" is
+            shared by all. An engine without such a cache honours it by having none.
     """
 
     max_tokens: int = 16
@@ -47,6 +54,11 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    json_schema: str | None = None
+    cache_salt: str = ""
 
     def requested(self) -> frozenset[str]:
         """Names of the fields that differ from their neutral value."""
@@ -57,16 +69,35 @@ ALL_CAPABILITIES = frozenset(f.name for f in fields(SamplingParams))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprobs:
+    """How probable a token was where it stands.
+
+    Attributes:
+        token_id: The token.
+        logprob: Natural logarithm of its probability.
+        top: The most probable ids there with theirs, best first.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEvent:
     """New token ids of one answer.
 
     Attributes:
         token_ids: Ids generated since the event before, in order; never empty unless finished.
         finish_reason: None while the answer goes on; `stop` or `length` on the last event.
+        logprobs: One entry for each of `token_ids`, where they were asked for.
+        prompt_logprobs: One entry for each id of the prompt but the first, on the first event.
     """
 
     token_ids: tuple[int, ...]
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class Engine(Protocol):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import DynamicCache
 
-from ochat_serve.engine.base import FinishReason, TokenEvent
-from ochat_serve.engine.sampler import Sampler
+from ochat_serve.engine.base import FinishReason, TokenEvent, TokenLogprobs
+from ochat_serve.engine.sampler import Sampler, token_logprobs
 from ochat_serve.errors import EngineDeadError, EngineError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class _Sequence:
         self.pending = list(job.prompt_ids)
         self.sampler = Sampler(job.sampling, job.prompt_ids)
         self.generated = 0
+        self.prompt_logprobs: list[TokenLogprobs] = []
 
 
 class DecodeLoop:
@@ -164,19 +165,32 @@ class DecodeLoop:
         if token is None:
             return True
         reason = self._finish_reason(sequence, token)
-        job.deliver(TokenEvent(token_ids=(token,), finish_reason=reason))
+        reported = sequence.sampler.reported
+        event = TokenEvent(
+            token_ids=(token,),
+            finish_reason=reason,
+            logprobs=() if reported is None else (reported,),
+            prompt_logprobs=tuple(sequence.prompt_logprobs),
+        )
+        sequence.prompt_logprobs = []
+        job.deliver(event)
         return reason is None
 
     def _forward(self, sequence: _Sequence) -> int | None:
         """Feed pending ids; the next token, or None while the prompt is not through."""
         piece = sequence.pending[:_PREFILL_TOKENS]
         sequence.pending = sequence.pending[_PREFILL_TOKENS:]
+        of_prompt = sequence.job.sampling.prompt_logprobs
+        # Every position of the prompt, or the last one alone.
+        keep = 0 if of_prompt is not None and not sequence.generated else 1
         output = self._model(
             input_ids=torch.tensor([piece], device=self._model.device),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
             **{self._cache_argument: sequence.cache},
         )
+        if keep == 0:
+            _report_prompt(sequence, piece, output.logits[0], of_prompt or 0)
         if sequence.pending:
             return None
         token = sequence.sampler.choose(output.logits[0, -1])
@@ -192,3 +206,12 @@ class DecodeLoop:
         if sequence.generated >= sampling.max_tokens or total >= self._max_model_len:
             return "length"
         return None
+
+
+def _report_prompt(sequence: _Sequence, piece: list[int], logits: torch.Tensor, count: int) -> None:
+    """Remember how probable each id after those of `piece` was; logits `(piece, vocab)`."""
+    following = [*piece[1:], *sequence.pending[:1]]
+    scores = logits[: len(following)].to("cpu", torch.float32)
+    sequence.prompt_logprobs += [
+        token_logprobs(row, token, count) for row, token in zip(scores, following, strict=True)
+    ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ochat_serve.engine.base import TokenLogprobs
 from ochat_serve.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Sampler:
         self._prompt_ids = list(prompt_ids)
         self._counts: dict[int, int] = {}
         self._chosen = 0
+        self.reported: TokenLogprobs | None = None  # of the last token, where asked for
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -50,12 +52,17 @@ class Sampler:
             raise EngineError(
                 "The model's output is not finite; its weights or its precision are at fault."
             )
+        raw = scores.clone() if self._sampling.logprobs is not None else None
+        for biased, amount in self._sampling.logit_bias:
+            scores[biased] += amount
         self._penalise(scores)
         if self._chosen < self._sampling.min_tokens and self._sampling.stop_ids:
             scores[list(self._sampling.stop_ids)] = -torch.inf
         token = self._pick(scores)
         self._chosen += 1
         self._counts[token] = self._counts.get(token, 0) + 1
+        if raw is not None:
+            self.reported = token_logprobs(raw, token, self._sampling.logprobs or 0)
         return token
 
     def _penalise(self, scores: torch.Tensor) -> None:
@@ -90,3 +97,17 @@ class Sampler:
             beyond[0] = False
             probabilities[order[beyond]] = 0.0
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+
+def token_logprobs(logits: torch.Tensor, token: int, count: int) -> TokenLogprobs:
+    """How probable `token` and the `count` best ids are under the model's own distribution.
+
+    Args:
+        logits: `(vocab,)`, float32.
+        token: The id that stands there.
+        count: How many of the best ids to report.
+    """
+    scores = torch.log_softmax(logits, dim=-1)
+    best = torch.topk(scores, min(count, scores.numel()))
+    top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    return TokenLogprobs(token_id=token, logprob=float(scores[token]), top=top)

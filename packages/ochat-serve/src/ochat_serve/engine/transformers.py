@@ -38,7 +38,7 @@ class TransformersEngine:
     """Streams tokens of a model loaded with Transformers."""
 
     name = "transformers"
-    capabilities = ALL_CAPABILITIES
+    capabilities = ALL_CAPABILITIES - {"json_schema"}
 
     def __init__(
         self,

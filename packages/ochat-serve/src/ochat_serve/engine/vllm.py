@@ -34,12 +34,15 @@ from vllm.v1.engine.async_llm import AsyncLLM
 # pyrefly: ignore[missing-import]
 from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
 
-from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent
+from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent, TokenLogprobs
 from ochat_serve.errors import EngineDeadError, EngineError, SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
+
+    # pyrefly: ignore[missing-import]
+    from vllm.logprobs import Logprob
 
     # pyrefly: ignore[missing-import]
     from vllm.outputs import RequestOutput
@@ -51,7 +54,7 @@ class VllmEngine:
     """Streams tokens of a model run by vLLM."""
 
     name = "vllm"
-    capabilities = ALL_CAPABILITIES
+    capabilities = ALL_CAPABILITIES - {"json_schema"}
 
     def __init__(
         self,
@@ -129,14 +132,15 @@ class VllmEngine:
         self, prompt_ids: Sequence[int], sampling: SamplingParams, request_id: str
     ) -> AsyncGenerator[TokenEvent]:
         """Answer one prompt; see `Engine.generate`."""
-        prompt = tokens_input(list(prompt_ids))
+        salt = sampling.cache_salt or None
+        prompt = tokens_input(list(prompt_ids), cache_salt=salt)
         outputs = self._living().generate(prompt, _vllm_sampling(sampling), request_id)
         self._running.add(request_id)
         try:
             # vLLM aborts the request when its generator is closed.
             async with aclosing(outputs):
                 async for output in outputs:
-                    event = _event(output)
+                    event = _event(output, sampling)
                     yield event
                     if event.finish_reason is not None:
                         return
@@ -188,14 +192,36 @@ def _vllm_sampling(sampling: SamplingParams) -> VllmSamplingParams:
         repetition_penalty=sampling.repetition_penalty,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
+        logit_bias=dict(sampling.logit_bias) or None,
+        logprobs=sampling.logprobs,
+        prompt_logprobs=sampling.prompt_logprobs,
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
     )
 
 
-def _event(output: RequestOutput) -> TokenEvent:
+def _event(output: RequestOutput, sampling: SamplingParams) -> TokenEvent:
     completion = output.outputs[0]
     reason = completion.finish_reason
     if reason not in (None, "stop", "length"):
         raise EngineDeadError(f"The engine stopped before the answer was finished ({reason}).")
-    return TokenEvent(token_ids=tuple(completion.token_ids), finish_reason=reason)
+    ids = tuple(completion.token_ids)
+    if completion.logprobs is None and output.prompt_logprobs is None:
+        return TokenEvent(token_ids=ids, finish_reason=reason)
+    entries = completion.logprobs or ()
+    prompt = zip(output.prompt_token_ids[1:], (output.prompt_logprobs or [])[1:], strict=False)
+    best, prompt_best = sampling.logprobs or 0, sampling.prompt_logprobs or 0
+    return TokenEvent(
+        token_ids=ids,
+        finish_reason=reason,
+        logprobs=tuple(_logprobs(i, entry, best) for i, entry in zip(ids, entries, strict=False)),
+        prompt_logprobs=tuple(_logprobs(i, entry, prompt_best) for i, entry in prompt),
+    )
+
+
+def _logprobs(token: int, entry: Mapping[int, Logprob], best: int) -> TokenLogprobs:
+    """One position; vLLM's entry has the token itself beside the best ones."""
+    ranked = sorted((each.rank, i, each.logprob) for i, each in entry.items() if each.rank <= best)
+    return TokenLogprobs(
+        token_id=token, logprob=entry[token].logprob, top=tuple((i, p) for _, i, p in ranked)
+    )
