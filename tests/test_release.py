@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SIBLINGS = {
+SIBLINGS: dict[str, list[str]] = {
     "ochat-templates": [],
     "ochat-data": ["ochat-templates[tokenizers]~=0.1.0"],
     "ochat-train": ["ochat-data~=0.1.0", "ochat-templates~=0.1.0"],
