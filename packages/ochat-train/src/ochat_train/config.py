@@ -25,6 +25,7 @@ _FREE_ON_RESUME = frozenset(
     {
         *("resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"),
         *("tensorboard", "wandb", "gradient_checkpointing", "keep_last", "time_limit_minutes"),
+        "merge",
     }
 )
 
@@ -76,6 +77,14 @@ class TrainConfig:
         engine: "auto" takes DeepSpeed if started on several ranks or given its options.
         zero_stage: DeepSpeed's ZeRO stage 0, 1, 2 or 3; None is its configuration file's, else 2.
         deepspeed_config: DeepSpeed configuration file (JSON).
+        lora: train an adapter (LoRA) instead of the weights.
+        qlora: the same over a base held in 4 bits.
+        lora_rank: inner width of the adapter's pairs of matrices.
+        lora_alpha: the adapter counts `lora_alpha / lora_rank` times; None is twice the rank.
+        lora_dropout: share of the adapter's inputs that is dropped in training.
+        lora_targets: "all-linear", or names of layers separated by commas.
+        lora_embeddings: train the input embeddings and the output layer too, whole.
+        merge: write the merged model beside the adapter.
         tensorboard: write TensorBoard events into the run's folder too.
         wandb: project of Weights & Biases to log to; None is none.
         quiet: no progress on standard error.
@@ -116,9 +125,27 @@ class TrainConfig:
     engine: EngineName = "auto"
     zero_stage: int | None = None
     deepspeed_config: Path | None = None
+    lora: bool = False
+    qlora: bool = False
+    lora_rank: int = 16
+    lora_alpha: float | None = None
+    lora_dropout: float = 0.0
+    lora_targets: str = "all-linear"
+    lora_embeddings: bool = False
+    merge: bool = True
     tensorboard: bool = False
     wandb: str | None = None
     quiet: bool = False
+
+    @property
+    def adapts(self) -> bool:
+        """Whether an adapter is trained instead of the weights."""
+        return self.lora or self.qlora
+
+    @property
+    def alpha(self) -> float:
+        """The adapter's `lora_alpha`, chosen where it was left open."""
+        return 2.0 * self.lora_rank if self.lora_alpha is None else self.lora_alpha
 
     def validate(self) -> None:
         """Refuses impossible values.
@@ -129,7 +156,7 @@ class TrainConfig:
         self._validate_choices()
         at_least_one = (
             *("epochs", "batch_tokens", "accumulation", "threads", "log_every"),
-            *("checkpoint_steps", "keep_last"),
+            *("checkpoint_steps", "keep_last", "lora_rank"),
         )
         for name in at_least_one:
             value = getattr(self, name)
@@ -139,6 +166,7 @@ class TrainConfig:
             "lr": 1.0 if self.lr is None else self.lr,
             "eps": self.eps,
             "max_grad_norm": self.max_grad_norm,
+            "lora_alpha": self.alpha,
         }
         # Written so that "not a number", which every comparison denies, is refused too.
         for name, number in positive.items():
@@ -156,6 +184,7 @@ class TrainConfig:
                     f"{_flag(name)} is {number}; it must be finite and not be negative"
                 )
         self._validate_engine()
+        self._validate_adapter()
 
     def _validate_choices(self) -> None:
         choices = {
@@ -188,6 +217,31 @@ class TrainConfig:
         if self.engine == "single" and given:
             raise ConfigError(
                 "--zero-stage and --deepspeed need the DeepSpeed engine; drop --engine single"
+            )
+
+    def _validate_adapter(self) -> None:
+        if not 0 <= self.lora_dropout < 1:
+            raise ConfigError(
+                f"--lora-dropout is {self.lora_dropout}; give a number from 0 to below 1"
+            )
+        if not self.adapts:
+            if self.lora_embeddings or not self.merge:
+                raise ConfigError("--lora-embeddings and --no-merge need --lora or --qlora")
+            return
+        if self.from_scratch:
+            raise ConfigError(
+                "--lora and --qlora adapt a trained model, and --from-scratch makes a new one; "
+                "leave one of them out"
+            )
+        if self.rope_scaling is not None:
+            raise ConfigError(
+                "--rope-scaling changes the model, which an adapter does not carry; write the "
+                'scaling into "rope_parameters" of the base model\'s config.json instead'
+            )
+        if self.qlora and self.zero_stage == 3:
+            raise ConfigError(
+                "--qlora with --zero-stage 3: the 4-bit weights cannot be sharded; use stage 0, 1 "
+                "or 2, or --lora"
             )
 
     def to_json(self) -> dict[str, object]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from transformers import GenerationConfig
 
 from ochat_templates import Codec, FingerprintMismatchError, ModelCard, load_codec
@@ -172,18 +173,29 @@ def verify_model(
     for name, tensor in reloaded.state_dict().items():
         if not torch.equal(tensor, trained.weights[name].to("cpu", dtype)):
             raise OutputError(f"{folder}: tensor {name!r} reads back differently; export again")
-    difference = _logit_difference(trained.logits, reloaded)
+    compare_logits(trained.logits, plain_logits(reloaded), folder, dtype)
+    require_same_tokens(folder, parts.codec)
+
+
+def compare_logits(
+    ours: torch.Tensor, theirs: torch.Tensor, folder: Path, dtype: torch.dtype
+) -> None:
+    """Compares what a written folder says to the probe with what was trained.
+
+    Raises:
+        OutputError: they differ by more than rounding in `dtype`.
+    """
+    difference = float((ours - theirs).abs().max() / ours.abs().max().clamp(min=1e-6))
     if not difference <= (_TOLERANCE if dtype == torch.float32 else _HALF_TOLERANCE):
         raise OutputError(
             f"{folder}: the reloaded model's logits differ by {difference:.2g} of their size; "
             "the export is not the trained model"
         )
-    require_same_tokens(folder, parts.codec)
 
 
 @torch.no_grad()
-def _logit_difference(ours: torch.Tensor, reloaded: PreTrainedModel) -> float:
-    """Largest difference on the probe, relative to the largest logit."""
-    ids = probe_ids(reloaded.config.get_text_config().vocab_size)
-    theirs = reloaded.float().eval()(input_ids=ids[None], use_cache=False).logits[0]
-    return float((ours - theirs).abs().max() / ours.abs().max().clamp(min=1e-6))
+def plain_logits(model: nn.Module) -> torch.Tensor:
+    """What a model says to `probe_ids` in float32, called as anybody would call it."""
+    config: Any = model.config
+    ids = probe_ids(config.get_text_config().vocab_size)
+    return model.float().eval()(input_ids=ids[None], use_cache=False).logits[0]

@@ -36,9 +36,13 @@ _PEAKS = {
 class StepFlops:
     """The model flops of a step from its tokens and the squares of its lengths."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """Reads the sizes of a model whose weights are all there."""
-        self._a_token, self._a_pair = 6 * _matrix_parameters(model), 6 * _attention_width(model)
+    def __init__(self, model: PreTrainedModel, *, frozen: bool = False) -> None:
+        """Reads the sizes of a model whose weights are all there.
+
+        A `frozen` one, under an adapter, gets no gradients of its weights: a third less.
+        """
+        self._a_token = (4 if frozen else 6) * _matrix_parameters(model)
+        self._a_pair = 6 * _attention_width(model)
 
     def __call__(self, tokens: int, squares: int) -> float:
         """Flops of forward and backward.
@@ -60,7 +64,8 @@ def peak_flops(device: torch.device) -> float | None:
 
 def _matrix_parameters(model: PreTrainedModel) -> int:
     """Parameters that every token is multiplied with: all but a table that is only looked up."""
-    total = sum(parameter.numel() for parameter in model.parameters())
+    # A byte of a 4-bit matrix holds two.
+    total = sum(p.numel() * (2 if p.dtype == torch.uint8 else 1) for p in model.parameters())
     table, head = embedding_table(model), model.get_output_embeddings()
     tied = head is not None and table is head.weight
     return total if tied else total - table.numel()

@@ -69,8 +69,8 @@ def check_inputs(config: TrainConfig) -> Inputs:
     model_config = read_config(config.model)
     if config.rope_scaling is not None:
         scale_rope(model_config, config.rope_scaling, config.rope_factor)
-    # A run that resumes has its weights in the checkpoint.
-    if not (config.from_scratch or config.resume):
+    # A run that resumes has its weights in the checkpoint, but for the base of an adapter.
+    if config.adapts or not (config.from_scratch or config.resume):
         require_weights(config.model)
     codec = load_codec(config.model, data.template)
     data.require_codec(codec, f"the dataset {config.data}")

@@ -28,18 +28,18 @@ from .errors import OutputError
 from .export import ModelParts, TrainedModel, probe_logits, write_model, write_verified
 from .flops import StepFlops, peak_flops
 from .guards import check_inputs, check_output, check_space
-from .isolation import probe_isolation
 from .loop import LoopParts, TrainingLoop
 from .metrics import MetricsLog, best_step
 from .metrics_services import open_services
-from .model import create_model, enable_gradient_checkpointing, read_config
+from .model import weights_digest
 from .progress import Progress
 from .run_plan import PlanSettings, RunPlan, plan_epoch
-from .schedule import CosineSchedule, automatic_lr
+from .schedule import ADAPTER_RATE, CosineSchedule, automatic_lr
+from .starting import start_model
 from .stopping import StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from .config import TrainConfig
@@ -115,6 +115,7 @@ class _Run:
         self.plan = RunPlan(inputs.train, self.plan_settings, epochs=config.epochs)
         self.lr = self._automatic_lr() if config.lr is None else config.lr
         self.config = replace(config, lr=self.lr)
+        self.base = weights_digest(config.model) if config.adapts else None
         self.progress = Progress(quiet=self.config.quiet or choice.rank != 0)
 
     def execute(self, checkpoint: Path | None) -> TrainResult:
@@ -138,8 +139,7 @@ class _Run:
             for sink in parts.metrics:
                 sink.close()
         seconds = time.perf_counter() - started
-        model = self.config.output / "model"
-        self._export(engine, model, self._state(loop.step, loop.tokens))
+        model = self._export(engine, self._state(loop.step, loop.tokens))
         engine.barrier()
         self.progress.say(f"model written to {model}")
         return TrainResult(
@@ -154,22 +154,13 @@ class _Run:
     def _engine(self, checkpoint: Path | None) -> Engine:
         """Makes the model, proves that it can be packed, and hands it to the engine."""
         config = self.config
-        if checkpoint is None:
-            model = create_model(
-                config.model,
-                self.inputs.model_config,
-                from_scratch=config.from_scratch,
-                seed=config.seed,
-            )
-        else:
-            folder = checkpoint / "model"
-            model = create_model(folder, read_config(folder), from_scratch=False, seed=0)
-        probe_isolation(model)
+        start = start_model(
+            config, self.inputs.model_config, checkpoint, self.inputs.codec.control_ids
+        )
+        self.adapter, self.notes = start.adapter, start.notes
         # Counted while the weights are whole.
-        self.flops = StepFlops(model)
-        if config.gradient_checkpointing:
-            enable_gradient_checkpointing(model)
-        engine = self.choice.build(model)
+        self.flops = StepFlops(start.model, frozen=start.adapter is not None)
+        engine = self.choice.build(start.model)
         # Whatever the model's creation drew, dropout starts alike for scratch and loaded models.
         torch.manual_seed(config.seed + engine.rank)
         if checkpoint is not None:
@@ -190,7 +181,7 @@ class _Run:
                 config.output / "checkpoints",
                 state,
                 engine,
-                lambda folder: write_model(engine.model, weights, folder, parts, dtype=dtype),
+                lambda folder: self._write(engine, weights, folder, parts, dtype),
             )
             if config.keep_last is not None and engine.rank == 0:
                 best = best_step(config.output / "metrics.jsonl")
@@ -233,7 +224,8 @@ class _Run:
         """By the tokens that count in a mean step, as far as the lengths of spans tell."""
         supervised = sum(examples.supervised_tokens for examples in self.inputs.train)
         steps = sum(epoch.plan.steps for epoch in self.plan.epochs[: len(self.inputs.train)])
-        return automatic_lr(supervised / steps, self.inputs.model_config.model_type)
+        rate = automatic_lr(supervised / steps, self.inputs.model_config.model_type)
+        return rate * ADAPTER_RATE if self.choice.config.adapts else rate
 
     def _open_output(self, step: int) -> list[MetricsSink]:
         """Makes the output folder, writes the settings and opens the metrics."""
@@ -256,6 +248,8 @@ class _Run:
             f"{start}: {self.plan.total_steps} steps of at most {self.plan.step_tokens} tokens, "
             f"{sum(map(len, self.inputs.train))} examples, {self.choice.world_size} rank(s)"
         )
+        for note in self.notes:
+            self.progress.say(note)
         for examples in self.inputs.train:
             if text := str(examples.counts):
                 self.progress.say(f"of the training split: {text}")
@@ -266,7 +260,12 @@ class _Run:
         return {**self.config.to_json(), **chosen}
 
     def _state(self, step: int, tokens: int) -> RunState:
-        chosen = {"batch_tokens": self.inputs.capacity, "engine": self.choice.name}
+        chosen: dict[str, object] = {
+            "batch_tokens": self.inputs.capacity,
+            "engine": self.choice.name,
+        }
+        if self.base is not None:
+            chosen["base weights"] = self.base
         return RunState(
             step=step,
             tokens=tokens,
@@ -293,16 +292,44 @@ class _Run:
         )
         return ModelParts(tokenizer=self.config.model, codec=self.inputs.codec, card=card)
 
-    def _export(self, engine: Engine, folder: Path, state: RunState) -> None:
-        """Writes the model on rank 0; the others hand over what they hold of it."""
-        trained = TrainedModel(
-            model=engine.model,
-            weights=engine.whole_weights(),
-            logits=probe_logits(engine.model),
-        )
-        if engine.rank == 0:
-            dtype = _DTYPES[self.config.precision or "fp32"]
-            write_verified(trained, folder, self._model_parts(state), dtype=dtype)
+    def _write(
+        self,
+        engine: Engine,
+        weights: Mapping[str, torch.Tensor],
+        folder: Path,
+        parts: ModelParts,
+        dtype: torch.dtype,
+    ) -> None:
+        """Writes a checkpoint's model: all of it, or what an adapter adds."""
+        if self.adapter is None:
+            write_model(engine.model, weights, folder, parts, dtype=dtype)
+        else:
+            from .adapter_export import write_adapter_folder
+
+            write_adapter_folder(self.adapter, weights, folder, parts)
+
+    def _export(self, engine: Engine, state: RunState) -> Path:
+        """Writes the result on rank 0; the others hand over what they hold of it.
+
+        Returns:
+            The model's folder, or the adapter's where the two are not to be merged.
+        """
+        config, parts = self.config, self._model_parts(state)
+        weights, logits = engine.whole_weights(), probe_logits(engine.model)
+        dtype = _DTYPES[config.precision or "fp32"]
+        folder = config.output / ("model" if config.merge else "adapter")
+        if engine.rank == 0 and self.adapter is None:
+            trained = TrainedModel(model=engine.model, weights=weights, logits=logits)
+            write_verified(trained, folder, parts, dtype=dtype)
+        elif engine.rank == 0 and self.adapter is not None:
+            from .adapter_export import export_adapter, export_merged
+
+            adapter = config.output / "adapter"
+            known = None if config.qlora else logits
+            export_adapter(self.adapter, weights, known, adapter, parts, dtype=dtype)
+            if config.merge:
+                export_merged(adapter, config.model, folder, parts, dtype=dtype)
+        return folder
 
 
 def _versions() -> dict[str, str]:

@@ -35,6 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_folders(parser)
     _add_loss(parser)
     _add_optimiser(parser)
+    _add_adapter(parser)
     _add_machine(parser)
     _add_bookkeeping(parser)
     parser.set_defaults(execute=execute)
@@ -136,6 +137,40 @@ def _learning_rate(text: str) -> float | None:
         return None if text == "auto" else float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"give a number or auto, not {text!r}") from None
+
+
+def _add_adapter(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("adapters (extras lora and qlora)")
+    group.add_argument(
+        "--lora",
+        action="store_true",
+        help="train an adapter; OUTPUT/adapter is PEFT's folder, OUTPUT/model base and adapter",
+    )
+    group.add_argument(
+        "--qlora", action="store_true", help="the same over a base held in 4 bits (bitsandbytes)"
+    )
+    group.add_argument(
+        "--lora-rank", type=int, metavar="N", help="inner width of the matrices (default 16)"
+    )
+    group.add_argument(
+        "--lora-alpha", type=float, metavar="N", help="scale, over the rank (default: twice it)"
+    )
+    group.add_argument(
+        "--lora-dropout", type=float, metavar="N", help="of the adapter's inputs (default 0)"
+    )
+    group.add_argument(
+        "--lora-targets",
+        metavar="NAMES",
+        help="layers, such as q_proj,v_proj (default all-linear, but the output layer)",
+    )
+    group.add_argument(
+        "--lora-embeddings",
+        action="store_true",
+        help="train both tables of embeddings whole: for control tokens that were just added",
+    )
+    group.add_argument(
+        "--no-merge", dest="merge", action="store_false", help="write the adapter only"
+    )
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,8 @@ _DEFAULT_WARMUP_SHARE = 0.05
 # Mistral and Gemma want a sixth of it, by OpenChat's 3.5 releases.
 _PRETRAINING_LR, _PRETRAINING_TOKENS = 3e-4, 4_000_000
 _SMALLER = {"mistral": 6.0, "gemma": 6.0}
+# An adapter learns best at about ten times the rate of the weights themselves, by common practice.
+ADAPTER_RATE = 10.0
 
 
 def automatic_lr(supervised_tokens: float, architecture: str) -> float:
