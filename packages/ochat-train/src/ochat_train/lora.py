@@ -6,6 +6,7 @@ transformers class it was, so packing, probe and loss see no difference.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from safetensors.torch import load_file, save_file
 from .errors import CheckpointError, ConfigError, ModelError, first_line
 from .forward import embedding_table
 
+# PEFT imports it where it is installed, and then it tells of a kernel that is missing.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 try:
     from peft import LoraConfig, PeftModel, get_peft_model
 except ImportError as error:

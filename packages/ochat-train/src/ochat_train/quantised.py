@@ -5,6 +5,7 @@ The quantiser is bitsandbytes, reached through transformers; what is trained is 
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -36,6 +37,8 @@ def load_in_4_bits(
         ConfigError: bitsandbytes is not installed.
         ModelError: the weights cannot be loaded so.
     """
+    # It says on import that a kernel which nobody asked for is not there.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -63,6 +66,9 @@ def load_in_4_bits(
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(f"cannot load {folder} in 4 bits: {first_line(error)}") from error
-    # The weights cannot be trained whatever the mode says; transformers would refuse to try.
-    model.requires_grad_(requires_grad=False)
+    for module in model.modules():
+        # On some CPUs the first pass without gradients (a probe, an evaluation) repacks the weights
+        # for a kernel that has no gradient, and later training passes use it: silently wrong.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     return model
