@@ -10,6 +10,7 @@ The tree:
     │   └── CodeNotAllowedError  grading would run the model's code, which was not allowed
     ├── ServerError            the server cannot be evaluated: wrong key, wrong model, no such route
     │   └── UnreachableError   nothing answers there, or it stopped answering during the run
+    ├── JudgeError             files of judged answers that cannot be used, or a judge that cannot
     └── RunFolderError         a run folder that is missing, corrupt or of another configuration
 
 An answer of the model that cannot be graded is no error: it is a `Verdict`.
@@ -48,6 +49,10 @@ class ServerError(EvalError):
 
 class UnreachableError(ServerError):
     """Nothing answers at the base URL (any more)."""
+
+
+class JudgeError(EvalError):
+    """A file of answers or judgements is wrong, or judging cannot go on as asked."""
 
 
 class RunFolderError(EvalError):

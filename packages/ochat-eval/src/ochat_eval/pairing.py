@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ochat_eval.errors import RunFolderError
+from ochat_eval.question import Question
 from ochat_eval.store import RunFolder, read_lines
 from ochat_eval.verdict import Status
 
@@ -31,6 +32,21 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One question in both runs: its task, its cluster (may be empty), who got it right."""
+
+    task: str
+    cluster: str
+    before: bool
+    after: bool
+
+    @property
+    def difference(self) -> int:
+        """1 where only the second run was right, -1 where only the first."""
+        return int(self.after) - int(self.before)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
     """Two runs over the questions that both answered.
 
@@ -40,6 +56,7 @@ class Pairing:
         first_correct: Of the first run, among the n.
         second_correct: Of the second run, among the n.
         flips: The questions that only one got right.
+        outcomes: Of every question that both answered.
     """
 
     n: int
@@ -47,6 +64,7 @@ class Pairing:
     first_correct: int
     second_correct: int
     flips: tuple[Flip, ...]
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def fixed(self) -> int:
@@ -120,7 +138,7 @@ def pair(first: Path, second: Path) -> Pairing:
     require_same_questions(one, other)
     verdicts = [read_lines(path / "verdicts.jsonl") for path in (first, second)]
     by_key = [{row["key"]: row for row in rows} for rows in verdicts]
-    return _paired([question.key for question in one.questions()], *by_key)
+    return _paired(one.questions(), *by_key)
 
 
 def require_same_questions(one: RunFolder, other: RunFolder) -> None:
@@ -146,7 +164,11 @@ def require_same_questions(one: RunFolder, other: RunFolder) -> None:
         )
 
 
-def _paired(keys: Sequence[str], first: Mapping[str, Any], second: Mapping[str, Any]) -> Pairing:
+def _paired(
+    questions: Sequence[Question], first: Mapping[str, Any], second: Mapping[str, Any]
+) -> Pairing:
+    by_key = {question.key: question for question in questions}
+    keys = list(by_key)
     answered = [key for key in keys if _answered(first.get(key)) and _answered(second.get(key))]
     right = [
         [rows[key]["status"] == Status.CORRECT for key in answered] for rows in (first, second)
@@ -168,6 +190,15 @@ def _paired(keys: Sequence[str], first: Mapping[str, Any], second: Mapping[str, 
         first_correct=sum(right[0]),
         second_correct=sum(right[1]),
         flips=tuple(flips),
+        outcomes=tuple(
+            Outcome(
+                task=by_key[key].task or by_key[key].group,
+                cluster=by_key[key].cluster,
+                before=before,
+                after=after,
+            )
+            for key, before, after in zip(answered, *right, strict=True)
+        ),
     )
 
 

@@ -1,0 +1,1 @@
+"""Intervals, tests and fits by numpy alone; knows arrays of numbers, no files and no models."""
