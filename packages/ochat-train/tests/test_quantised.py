@@ -59,7 +59,8 @@ def _dequantised(base: Path, quantised: PreTrainedModel) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     for name, module in quantised.named_modules():
         if isinstance(module, Linear4bit):
-            whole = dequantize_4bit(module.weight.data, module.weight.quant_state)
+            weight: Any = module.weight
+            whole = dequantize_4bit(weight.data, weight.quant_state)
             model.get_submodule(name).weight.data = whole
     return model
 
