@@ -260,7 +260,7 @@ def test_the_published_command_still_serves(
         "--max-num-batched-tokens 5120 --tensor-parallel-size 2",
     ):
         assert sum(line.startswith(f"{flag}: ") for line in lines) == 1
-    assert json.loads(log.read_text())["outcome"] == "stop"
+    assert json.loads(log.read_text().splitlines()[-1])["outcome"] == "stop"
 
 
 def test_the_published_command_adds_no_package_of_the_name_ochat() -> None:

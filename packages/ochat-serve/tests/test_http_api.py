@@ -198,6 +198,7 @@ def test_every_sampling_parameter_reaches_the_engine(
         seed=3,
         max_tokens=7,
         stop_ids=(codec.eot_id, 9),
+        stream_interval=engine.requests[-1].sampling.stream_interval,
     )
 
 

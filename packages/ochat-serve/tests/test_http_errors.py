@@ -248,6 +248,12 @@ def test_the_api_describes_itself(error_server: LocalServer) -> None:
         "/v1/models",
         "/v1/models/{name}",
         "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/responses",
+        "/tokenize",
+        "/detokenize",
+        "/version",
+        "/metrics",
     }
     schema = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]
     properties = schema["content"]["application/json"]["schema"]["properties"]

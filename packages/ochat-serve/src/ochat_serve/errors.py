@@ -9,7 +9,9 @@ The tree:
     │   ├── ContextLengthError         prompt and answer do not fit the context
     │   ├── ModelNotFoundError         the name is not served here
     │   ├── AuthenticationError        no key, or a wrong one
-    │   └── BodyTooLargeError          the request is bigger than the server reads
+    │   ├── BodyTooLargeError          the request is bigger than the server reads
+    │   ├── BodyTimeoutError           the request's body did not come in time
+    │   └── TooBusyError               a limit of the key or of the server; says when to come again
     └── EngineError                    the engine failed while answering
         └── EngineDeadError            the engine cannot take requests (not started, stopped, died)
 """
@@ -72,6 +74,36 @@ class BodyTooLargeError(RequestError):
     """The request body is larger than the server is willing to read."""
 
     code = "request_too_large"
+
+
+class BodyTimeoutError(RequestError):
+    """The request body did not come in time."""
+
+    code = "request_timeout"
+
+
+class TooBusyError(RequestError):
+    """A limit is reached; the same request may succeed later.
+
+    Attributes:
+        retry_seconds: After how long it may.
+        of_server: Whether the whole server is busy, and not only the caller's key used up.
+    """
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_seconds: float,
+        of_server: bool = False,
+        code: str | None = None,
+    ) -> None:
+        """Keep when to come again beside the message."""
+        super().__init__(message, code=code)
+        self.retry_seconds = retry_seconds
+        self.of_server = of_server
 
 
 class EngineError(ServeError):

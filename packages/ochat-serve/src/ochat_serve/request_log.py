@@ -1,6 +1,6 @@
-"""One JSON line for every chat request that reached the engine, whatever became of it.
+"""One JSON line for every request to the API, whatever became of it.
 
-Numbers only: neither texts nor keys are written.
+Numbers and names; texts only where the record carries them, keys never.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ochat_serve.errors import SetupError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ochat_serve.chat import PreparedChat
+    from ochat_serve.record import RequestRecord
 
 # The sizes of OpenChat's own server.
 _FILE_BYTES = 128 * 2**20
@@ -26,8 +26,12 @@ _OLD_FILES = 10
 class RequestLog:
     """Writes the lines; without a file it does nothing."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, *, file_bytes: int = _FILE_BYTES) -> None:
         """Open the file for appending.
+
+        Args:
+            file: Where the lines go; None writes none.
+            file_bytes: A file of this size is put aside, and the oldest of ten is dropped.
 
         Raises:
             SetupError: It cannot be written.
@@ -37,7 +41,7 @@ class RequestLog:
             return
         try:
             self._handler = RotatingFileHandler(
-                file, maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8"
+                file, maxBytes=file_bytes, backupCount=_OLD_FILES, encoding="utf-8"
             )
         except OSError as error:
             raise SetupError(
@@ -45,32 +49,42 @@ class RequestLog:
             ) from error
 
     def write(
-        self, chat: PreparedChat, *, completion_tokens: int, seconds: float, outcome: str
+        self, record: RequestRecord, *, seconds: float, first_token_seconds: float | None
     ) -> None:
         """Add a line.
 
         Args:
-            chat: The request.
-            completion_tokens: Tokens generated for all its answers.
-            seconds: From the first work of the engine to the end of the response.
-            outcome: The finish reasons, or `disconnected`, or `error`.
+            record: The request.
+            seconds: From the request to the end of the response.
+            first_token_seconds: From the request to the first token, where there was one.
         """
         if self._handler is None:
             return
-        line = json.dumps(
-            {
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "id": chat.request_id,
-                "model": chat.request.model,
-                "condition": chat.request.condition,
-                "n": chat.request.n,
-                "prompt_tokens": len(chat.prompt_ids),
-                "completion_tokens": completion_tokens,
-                "seconds": round(seconds, 4),
-                "outcome": outcome,
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.time, UTC).isoformat(timespec="milliseconds"),
+            "method": record.method[:20],
+            "path": record.path[:200],
+            "status": record.status,
+            "key": record.key,
+            "client": record.client,
+            "seconds": round(seconds, 4),
+            "outcome": record.outcome or ("error" if record.status >= 400 else "ok"),
+            "error": record.error,
+        }
+        if record.request_id:
+            first = None if first_token_seconds is None else round(first_token_seconds, 4)
+            line |= {
+                "id": record.request_id,
+                "model": record.model,
+                "condition": record.condition,
+                "n": record.answers,
+                "prompt_tokens": record.prompt_tokens,
+                "completion_tokens": record.completion_tokens,
+                "first_token_seconds": first,
             }
-        )
-        self._handler.emit(logging.makeLogRecord({"msg": line}))
+        if record.texts is not None:
+            line |= {"prompt": record.prompt, "texts": record.texts}
+        self._handler.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
 
     def close(self) -> None:
         """Close the file."""

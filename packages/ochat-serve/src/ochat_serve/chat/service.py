@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ochat_serve.chat.answer import PreparedChat, answer_of, merge
-from ochat_serve.chat.request import to_conversation
+from ochat_serve.chat.logprobs import scored_token
+from ochat_serve.chat.request import CompletionRequest, to_conversation
+from ochat_serve.chat.text import AnswerText
 from ochat_serve.errors import ContextLengthError, RequestError, UnsupportedParameterError
 from ochat_templates import ConditionError, ConversationError
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from ochat_serve.chat.answer import Delta
     from ochat_serve.chat.model import ServedModel
-    from ochat_serve.chat.request import ChatRequest, CompletionRequest
+    from ochat_serve.chat.request import ChatRequest
     from ochat_serve.engine import Engine, SamplingParams
     from ochat_templates import Conversation
 
@@ -87,6 +89,29 @@ class ChatService:
                 )
             )
         return prepared
+
+    def tokenize(self, request: ChatRequest | CompletionRequest) -> list[int]:
+        """The ids that the model would read; errors as those of `prepare`."""
+        self.model.require_name(request.model)
+        if isinstance(request, CompletionRequest):
+            special = request.add_special_tokens
+            return self._prompt_ids(request.prompts[0], add_special_tokens=special)
+        return self._encode(to_conversation(request))
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of ids; control tokens have their names.
+
+        Raises:
+            RequestError: The tokenizer lacks an id.
+        """
+        codec = self.model.codec
+        require_known_ids(ids, codec.vocab_size, param="tokens")
+        text = AnswerText(codec, skip_special_tokens=False)
+        return text.push(ids)[0] + text.finish()[0]
+
+    def token_text(self, token: int) -> str:
+        """What one id spells."""
+        return scored_token(self.model.codec, token).text
 
     async def stream(self, chat: PreparedChat) -> AsyncGenerator[Delta]:
         """The deltas of all answers as they come; closing it aborts what still runs.

@@ -57,6 +57,9 @@ class _Sequence:
         self.sampler = Sampler(job.sampling, job.prompt_ids)
         self.generated = 0
         self.prompt_logprobs: list[TokenLogprobs] = []
+        # Computed and not told yet.
+        self.kept_ids: list[int] = []
+        self.kept_logprobs: list[TokenLogprobs] = []
 
 
 class DecodeLoop:
@@ -165,15 +168,12 @@ class DecodeLoop:
         if token is None:
             return True
         reason = self._finish_reason(sequence, token)
-        reported = sequence.sampler.reported
-        event = TokenEvent(
-            token_ids=(token,),
-            finish_reason=reason,
-            logprobs=() if reported is None else (reported,),
-            prompt_logprobs=tuple(sequence.prompt_logprobs),
-        )
-        sequence.prompt_logprobs = []
-        job.deliver(event)
+        sequence.kept_ids.append(token)
+        if sequence.sampler.reported is not None:
+            sequence.kept_logprobs.append(sequence.sampler.reported)
+        enough = len(sequence.kept_ids) >= job.sampling.stream_interval
+        if reason is not None or enough or sequence.generated == 1:
+            _deliver(sequence, reason)
         return reason is None
 
     def _forward(self, sequence: _Sequence) -> int | None:
@@ -215,3 +215,16 @@ def _report_prompt(sequence: _Sequence, piece: list[int], logits: torch.Tensor, 
     sequence.prompt_logprobs += [
         token_logprobs(row, token, count) for row, token in zip(scores, following, strict=True)
     ]
+
+
+def _deliver(sequence: _Sequence, reason: FinishReason | None) -> None:
+    """Tell what was computed since the last time."""
+    event = TokenEvent(
+        token_ids=tuple(sequence.kept_ids),
+        finish_reason=reason,
+        logprobs=tuple(sequence.kept_logprobs),
+        prompt_logprobs=tuple(sequence.prompt_logprobs),
+    )
+    for told in (sequence.kept_ids, sequence.kept_logprobs, sequence.prompt_logprobs):
+        told.clear()
+    sequence.job.deliver(event)

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 # The whole distribution is one token, so whatever only reshapes a distribution holds trivially.
 # Penalties would have to change the token and min_tokens the script: those it cannot honour.
 _CAPABILITIES = frozenset(
-    {"max_tokens", "stop_ids", "temperature", "top_p", "top_k", "min_p", "seed", "cache_salt"}
+    {
+        "max_tokens",
+        "stop_ids",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "cache_salt",
+        "stream_interval",
+    }
 )
 _KEPT_REQUESTS = 1_000
 

@@ -7,6 +7,7 @@ vLLM's tokenizer is never loaded.
 from __future__ import annotations
 
 import argparse
+import inspect
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
 
     from ochat_serve.engine.base import SamplingParams
+
+
+# vLLM 0.32 has it, 0.26 has not.
+_HAS_STREAM_INTERVAL = "stream_interval" in inspect.signature(VllmSamplingParams).parameters
 
 
 class VllmEngine:
@@ -196,6 +201,7 @@ def _vllm_sampling(sampling: SamplingParams) -> VllmSamplingParams:
         logprobs=sampling.logprobs,
         prompt_logprobs=sampling.prompt_logprobs,
         detokenize=False,
+        **({"stream_interval": sampling.stream_interval} if _HAS_STREAM_INTERVAL else {}),
         output_kind=RequestOutputKind.DELTA,
     )
 

@@ -1,25 +1,33 @@
-"""The application: routes, their order of checks, and what each answers.
+"""The application: routes, and what each answers.
 
-Parsing is in `body`, answering in `responses`, errors in `errors`; starting the engine and
-listening on a port belong to `ochat_serve.server`.
+Bodies are in `body` and its siblings, answering in `front` and `responses`, errors in `errors`;
+starting the engine and listening on a port belong to `ochat_serve.server`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ochat_serve.chat import ChatService
-from ochat_serve.errors import BodyTooLargeError, EngineDeadError
-from ochat_serve.http import errors, page
-from ochat_serve.http.auth import KeyGate
-from ochat_serve.http.body import ChatCompletionBody, parse_chat_body
-from ochat_serve.http.responses import Exchange, StreamedAnswer, WholeAnswer
+from ochat_serve.http import errors, page, token_routes
+from ochat_serve.http.body import ChatCompletionBody, CompletionBody
+from ochat_serve.http.completion_wire import CompletionWire
+from ochat_serve.http.front import Front
+from ochat_serve.http.gate import KeyGate, Observer
+from ochat_serve.http.receiving import BodyReader
+from ochat_serve.http.response_body import ResponseBody
+from ochat_serve.http.response_wire import ResponseWire
+from ochat_serve.http.wire import ChatWire
+from ochat_serve.keys import KeyRing
+from ochat_serve.limits import Admission
+from ochat_serve.metrics import Metrics
 from ochat_serve.request_log import RequestLog
 from ochat_serve.settings import ServerSettings
 
@@ -28,11 +36,10 @@ if TYPE_CHECKING:
 
     from ochat_serve.chat.model import ServedModel
     from ochat_serve.engine import Engine
+    from ochat_serve.http.exchange import Exchange
 
 _PROBE_PATHS = frozenset({"/health", "/ready"})
-# Tokenising takes about a millisecond for so much text; more goes to a thread, or it would hold
-# up every running stream.
-_INLINE_CHARACTERS = 4_096
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def build_app(
@@ -46,11 +53,12 @@ def build_app(
         settings: How requests are received; None takes the defaults (no keys).
 
     Raises:
-        SetupError: The log file cannot be written.
+        SetupError: The log file cannot be written, or the key file cannot be read.
     """
     settings = settings or ServerSettings()
+    keys = KeyRing(settings.api_keys, file=settings.key_file, limits=settings.limits)
     log = RequestLog(settings.log_file)
-    service = ChatService(engine, model)
+    service, metrics = ChatService(engine, model), Metrics()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -59,28 +67,55 @@ def build_app(
 
     # The documentation pages of FastAPI load scripts from elsewhere; the document itself stays.
     app = FastAPI(title="ochat-serve", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.draining = False
+    app.state.draining, app.state.keys = False, keys
+    front = Front(
+        service,
+        BodyReader(limit_bytes=settings.max_body_bytes, seconds=settings.body_seconds),
+        Admission(settings.max_running),
+        settings,
+        lambda: bool(app.state.draining),
+    )
     errors.install(app)
     page.install(app)
-    _add_probes(app, engine)
+    _add_probes(app, front)
     _add_models(app, service)
-    _add_chat(app, service, settings, log)
-    app.add_middleware(KeyGate, keys=settings.api_keys, open_paths=_PROBE_PATHS | page.PAGE_PATHS)
+    _add_answers(app, front)
+    token_routes.install(app, service, front.read)
+    _add_metrics(app, front, metrics)
+    _wrap(app, settings, keys, log, metrics)
     return app
 
 
-def _add_probes(app: FastAPI, engine: Engine) -> None:
+def _wrap(
+    app: FastAPI, settings: ServerSettings, keys: KeyRing, log: RequestLog, metrics: Metrics
+) -> None:
+    """The layers around all routes; the last one added is the outermost."""
+    open_paths = _PROBE_PATHS | page.PAGE_PATHS
+    app.add_middleware(KeyGate, keys=keys, open_paths=open_paths)
+    if settings.allowed_origins:
+        # Outside the gate: a browser's question whether it may ask carries no key.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["retry-after"],
+        )
+    unobserved = open_paths | {"/metrics"}
+    app.add_middleware(Observer, log=log, metrics=metrics, unobserved=unobserved)
+
+
+def _add_probes(app: FastAPI, front: Front) -> None:
     """`/health`: should this process live on? `/ready`: may it be sent requests now?"""
 
-    @app.get("/health")
+    @app.api_route("/health", methods=["GET", "HEAD"], operation_id="health")
     async def health() -> Response:
-        engine.check_health()
+        front.service.engine.check_health()
         return JSONResponse({"status": "ok"})
 
-    @app.get("/ready")
+    @app.api_route("/ready", methods=["GET", "HEAD"], operation_id="ready")
     async def ready() -> Response:
-        engine.check_health()
-        _refuse_while_draining(app)
+        front.require_open()
         return JSONResponse({"status": "ready"})
 
 
@@ -97,6 +132,10 @@ def _add_models(app: FastAPI, service: ChatService) -> None:
     async def model(name: str) -> Response:
         service.model.require_name(name)
         return JSONResponse(_model_json(service, name))
+
+    @app.get("/version")
+    async def serving_version() -> Response:
+        return JSONResponse({"version": version("ochat-serve"), "engine": service.engine.name})
 
 
 def _model_json(service: ChatService, name: str) -> dict[str, object]:
@@ -117,42 +156,43 @@ def _model_json(service: ChatService, name: str) -> dict[str, object]:
     }
 
 
-def _add_chat(
-    app: FastAPI, service: ChatService, settings: ServerSettings, log: RequestLog
-) -> None:
-    """`/v1/chat/completions`."""
-    schema = {"content": {"application/json": {"schema": ChatCompletionBody.model_json_schema()}}}
+def _add_answers(app: FastAPI, front: Front) -> None:
+    """The three routes that generate."""
+    # Bodies are read and parsed here and not by FastAPI: they must be limited before they are
+    # read, and complaints must have OpenAI's shape.
+    describe = front.read.describe
 
-    # The body is read and parsed here and not by FastAPI: it must be limited before it is read,
-    # and complaints must have OpenAI's shape.
-    @app.post("/v1/chat/completions", openapi_extra={"requestBody": {"required": True, **schema}})
+    @app.post("/v1/chat/completions", openapi_extra=describe(ChatCompletionBody))
     async def chat_completions(request: Request) -> Response:
-        _refuse_while_draining(app)
-        body = parse_chat_body(await _read_body(request, settings.max_body_bytes))
-        wanted = body.to_request()
-        if sum(len(message.content) for message in wanted.messages) > _INLINE_CHARACTERS:
-            chat = await asyncio.to_thread(service.prepare, wanted)
-        else:
-            chat = service.prepare(wanted)
-        service.engine.check_health()
-        exchange = Exchange(service, chat, log)
-        if body.stream:
-            return StreamedAnswer(exchange, include_usage=body.include_usage)
-        return WholeAnswer(exchange)
+        return await front.answer(request, ChatCompletionBody, chat_wire)
+
+    @app.post("/v1/completions", openapi_extra=describe(CompletionBody))
+    async def completions(request: Request) -> Response:
+        return await front.answer(request, CompletionBody, completion_wire)
+
+    @app.post("/v1/responses", openapi_extra=describe(ResponseBody))
+    async def responses(request: Request) -> Response:
+        return await front.answer(request, ResponseBody, response_wire)
+
+    def chat_wire(exchange: Exchange, body: ChatCompletionBody) -> ChatWire:
+        return ChatWire(exchange, include_usage=body.include_usage, logprobs=bool(body.logprobs))
+
+    def completion_wire(exchange: Exchange, body: CompletionBody) -> CompletionWire:
+        return CompletionWire(
+            exchange, include_usage=body.include_usage, logprobs=body.logprobs is not None
+        )
+
+    def response_wire(exchange: Exchange, body: ResponseBody) -> ResponseWire:
+        return ResponseWire(exchange, body.echoed())
 
 
-def _refuse_while_draining(app: FastAPI) -> None:
-    if app.state.draining:
-        raise EngineDeadError("The server is shutting down; ask another one.")
+def _add_metrics(app: FastAPI, front: Front, metrics: Metrics) -> None:
+    """`/metrics`, for Prometheus; closed like the API when keys are set."""
+    metrics.gauge("running", "Requests being answered.", lambda: front.admission.running)
+    metrics.gauge(
+        "draining", "1 while the server refuses requests.", lambda: float(app.state.draining)
+    )
 
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    """The body, given up as soon as it is larger than the limit."""
-    size = 0
-    parts: list[bytes] = []
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise BodyTooLargeError(f"The request body is larger than {limit} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        return PlainTextResponse(metrics.render(), media_type=_METRICS_TYPE)

@@ -1,6 +1,5 @@
-"""The JSON body of a chat completion request, checked field by field.
+"""The JSON bodies of chat and plain completions, checked field by field.
 
-Strict as OpenAI is: wrong types, unknown names and parameters that cannot be honoured are refused.
 Whether roles, condition and length fit the model is decided in `ochat_serve.chat`.
 """
 
@@ -14,47 +13,15 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    ValidationError,
+    field_validator,
     model_validator,
 )
 
-from ochat_serve.chat import ChatMessage, ChatRequest
-from ochat_serve.engine import SamplingParams
-from ochat_serve.errors import RequestError, UnsupportedParameterError
-from ochat_serve.http.errors import from_validation
+from ochat_serve.chat import ChatMessage, ChatRequest, CompletionRequest
+from ochat_serve.errors import RequestError
+from ochat_serve.http.fields import SamplingBody, schema_of
 
-_INT64 = 2**63
-# Of OpenAI's fields those that change the answer and cannot be honoured: with one of the values
-# listed they ask for nothing and pass, with any other they are refused and never ignored.
-_NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
-    "audio": (None,),
-    "function_call": (None, "none", "auto"),
-    "functions": (None, []),
-    "logit_bias": (None, {}),
-    "logprobs": (None, False),
-    "modalities": (None, ["text"]),
-    "prediction": (None,),
-    "reasoning_effort": (None, "none"),
-    "response_format": (None, {"type": "text"}),
-    "tool_choice": (None, "none", "auto"),
-    "tools": (None, []),
-    "top_logprobs": (None, 0),
-    "verbosity": (None,),
-    "web_search_options": (None,),
-}
-# Fields that change no answer: bookkeeping of OpenAI's platform.
-_WITHOUT_EFFECT = frozenset(
-    {
-        "metadata",
-        "parallel_tool_calls",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "user",
-    }
-)
+_MOST_PROMPTS = 2_048  # OpenAI's
 
 
 def _joined_parts(value: object) -> object:
@@ -68,10 +35,6 @@ def _joined_parts(value: object) -> object:
             raise ValueError("only content parts of type 'text' are understood")
         texts.append(text)
     return "".join(texts)
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 class MessageBody(BaseModel):
@@ -90,54 +53,31 @@ class MessageBody(BaseModel):
         return self
 
 
-class StreamOptions(BaseModel):
-    """What a stream carries beside the text."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None  # OpenAI pads chunks against eavesdroppers; no effect
-
-
-_StopText = Annotated[str, Field(min_length=1, max_length=256)]
-_Penalty = Annotated[float, Field(ge=-2, le=2)]
-
-
-class ChatCompletionBody(BaseModel):
+class ChatCompletionBody(SamplingBody):
     """The body of `POST /v1/chat/completions`: OpenAI's fields, `condition`, vLLM's sampling."""
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-
-    model: str
     messages: Annotated[list[MessageBody], Field(min_length=1)]
     condition: str | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    min_tokens: Annotated[int, Field(ge=0)] | None = None
-    stop: Annotated[list[_StopText] | None, Field(max_length=16), BeforeValidator(_as_list)] = None
-    stop_token_ids: Annotated[list[int], Field(max_length=128)] | None = None
-    ignore_eos: bool | None = None
-    skip_special_tokens: bool | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, lt=_INT64)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
-    presence_penalty: _Penalty | None = None
-    frequency_penalty: _Penalty | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    response_format: dict[str, JsonValue] | None = None
 
-    @property
-    def include_usage(self) -> bool:
-        """Whether a stream ends with a chunk of usage numbers."""
-        return bool(self.stream_options and self.stream_options.include_usage)
+    @field_validator("response_format")
+    @classmethod
+    def _known_format(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        _schema(value)
+        return value
 
     def to_request(self) -> ChatRequest:
         """The request in the chat layer's terms; null means the default everywhere."""
-        neutral = SamplingParams()
+        if self.top_logprobs and not self.logprobs:
+            raise RequestError(
+                "top_logprobs needs logprobs to be true.",
+                param="top_logprobs",
+                code="invalid_value",
+            )
         return ChatRequest(
             model=self.model,
             messages=tuple(ChatMessage(role=m.role, content=m.content) for m in self.messages),
@@ -148,16 +88,9 @@ class ChatCompletionBody(BaseModel):
             stop_token_ids=tuple(self.stop_token_ids or ()),
             ignore_eos=bool(self.ignore_eos),
             skip_special_tokens=self.skip_special_tokens is not False,
-            sampling=SamplingParams(
-                min_tokens=self.min_tokens or 0,
-                temperature=_or(self.temperature, neutral.temperature),
-                top_p=_or(self.top_p, neutral.top_p),
-                top_k=max(self.top_k or 0, 0),  # -1 is vLLM's older word for "all"
-                min_p=_or(self.min_p, neutral.min_p),
-                seed=self.seed,
-                repetition_penalty=_or(self.repetition_penalty, neutral.repetition_penalty),
-                presence_penalty=_or(self.presence_penalty, neutral.presence_penalty),
-                frequency_penalty=_or(self.frequency_penalty, neutral.frequency_penalty),
+            sampling=self.sampling(
+                logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+                json_schema=_schema(self.response_format),
             ),
         )
 
@@ -173,36 +106,73 @@ class ChatCompletionBody(BaseModel):
         return old if new is None else new
 
 
-def parse_chat_body(raw: bytes) -> ChatCompletionBody:
-    """Read and check a body.
-
-    Raises:
-        RequestError: It is not JSON, or a field is missing, unknown or wrong.
-        UnsupportedParameterError: A field of OpenAI's asks for what this server cannot do.
-    """
-    try:
-        body = ChatCompletionBody.model_validate_json(raw)
-    except ValidationError as error:
-        raise from_validation(error.errors(include_url=False)[0]) from error
-    for name, value in (body.model_extra or {}).items():
-        if name in _WITHOUT_EFFECT:
-            continue
-        if name not in _NEUTRAL:
-            raise RequestError(
-                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
-            )
-        if value not in _NEUTRAL[name]:
-            raise UnsupportedParameterError(
-                f"This server does not support {name}; leave it out.", param=name
-            )
-    if body.stream_options is not None and not body.stream:
-        raise RequestError(
-            "stream_options is only allowed when stream is true.",
-            param="stream_options",
-            code="invalid_value",
+def _schema(value: dict[str, JsonValue] | None) -> str | None:
+    """The schema that a response format asks for."""
+    kind = (value or {"type": "text"}).get("type")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return schema_of({"type": "object"})
+    inner = (value or {}).get("json_schema")
+    if kind != "json_schema" or not isinstance(inner, dict):
+        raise ValueError(
+            "expected type 'text', 'json_object', or 'json_schema' with a field json_schema"
         )
-    return body
+    return schema_of(inner.get("schema"))
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else float(value)
+def _prompts(value: object) -> object:
+    """The four forms of a prompt as a list of texts and lists of ids."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value and all(type(each) is int for each in value):
+        return [value]
+    if not isinstance(value, list) or not value:
+        raise ValueError("expected a text, a list of texts, token ids, or lists of token ids")
+    for each in value:
+        ids = isinstance(each, list) and bool(each) and all(type(i) is int for i in each)
+        if not isinstance(each, str) and not ids:
+            raise ValueError("expected a text, a list of texts, token ids, or lists of token ids")
+    return value
+
+
+class CompletionBody(SamplingBody):
+    """The body of `POST /v1/completions`."""
+
+    prompt: Annotated[list[JsonValue], Field(max_length=_MOST_PROMPTS), BeforeValidator(_prompts)]
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=128)] | None = None
+    add_special_tokens: bool | None = None
+
+    def to_request(self) -> CompletionRequest:
+        """The request in the chat layer's terms; null means the default everywhere."""
+        n = 1 if self.n is None else self.n
+        if self.best_of not in (None, n):
+            raise RequestError(
+                "best_of other than n is not supported.", param="best_of", code="invalid_value"
+            )
+        if self.max_tokens == 0 and not self.echo:
+            raise RequestError(
+                "max_tokens may be 0 only with echo.", param="max_tokens", code="invalid_value"
+            )
+        return CompletionRequest(
+            model=self.model,
+            prompts=tuple(p if isinstance(p, str) else _ids(p) for p in self.prompt),
+            add_special_tokens=self.add_special_tokens is not False,
+            echo=bool(self.echo),
+            n=n,
+            max_tokens=16 if self.max_tokens is None else self.max_tokens,
+            stop=tuple(self.stop or ()),
+            stop_token_ids=tuple(self.stop_token_ids or ()),
+            ignore_eos=bool(self.ignore_eos),
+            skip_special_tokens=self.skip_special_tokens is not False,
+            sampling=self.sampling(
+                logprobs=self.logprobs, prompt_logprobs=self.logprobs if self.echo else None
+            ),
+        )
+
+
+def _ids(value: JsonValue) -> tuple[int, ...]:
+    return tuple(i for i in value if isinstance(i, int)) if isinstance(value, list) else ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -15,12 +16,15 @@ from starlette.responses import Response
 
 from ochat_serve.errors import (
     AuthenticationError,
+    BodyTimeoutError,
     BodyTooLargeError,
     EngineDeadError,
     EngineError,
     ModelNotFoundError,
     RequestError,
+    TooBusyError,
 )
+from ochat_serve.record import record_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,9 +37,11 @@ _STATUS: dict[type[RequestError], int] = {
     AuthenticationError: 401,
     ModelNotFoundError: 404,
     BodyTooLargeError: 413,
+    BodyTimeoutError: 408,
 }
 _CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
 _SHOWN_CHARACTERS = 60
+_RETRY_SECONDS = 5.0  # a supervisor has started another server by then
 
 
 def error_body(message: str, *, kind: str, param: str | None, code: str | None) -> bytes:
@@ -46,6 +52,10 @@ def error_body(message: str, *, kind: str, param: str | None, code: str | None) 
 
 def describe(error: Exception) -> tuple[int, bytes]:
     """HTTP status and body for an error; what was not foreseen says nothing of its inside."""
+    if isinstance(error, TooBusyError):
+        kind = "server_error" if error.of_server else "rate_limit_error"
+        body = error_body(error.message, kind=kind, param=None, code=error.code)
+        return 503 if error.of_server else 429, body
     if isinstance(error, RequestError):
         body = error_body(
             error.message, kind="invalid_request_error", param=error.param, code=error.code
@@ -63,7 +73,14 @@ def describe(error: Exception) -> tuple[int, bytes]:
 def error_response(error: Exception) -> Response:
     """The response for an error."""
     status, body = describe(error)
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers: dict[str, str] = {}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status in (429, 503):
+        seconds = error.retry_seconds if isinstance(error, TooBusyError) else _RETRY_SECONDS
+        headers["retry-after"] = str(max(1, math.ceil(seconds)))
+    if status in (408, 413):
+        headers["connection"] = "close"  # the rest of the body is not read
     return Response(body, status, headers=headers, media_type="application/json")
 
 
@@ -93,7 +110,9 @@ def from_validation(details: ErrorDetails) -> RequestError:
 def install(app: FastAPI) -> None:
     """Answer every failure of a route in OpenAI's shape."""
 
-    async def on_known(_request: Request, error: Exception) -> Response:
+    async def on_known(request: Request, error: Exception) -> Response:
+        record = record_of(request.scope)
+        record.error = error.code if isinstance(error, RequestError) else "engine_error"
         return error_response(error)
 
     async def on_http(request: Request, error: Exception) -> Response:
@@ -103,12 +122,14 @@ def install(app: FastAPI) -> None:
             405: (f"{request.url.path} does not take {request.method}.", "method_not_allowed"),
         }
         message, code = messages.get(status, (str(error), None))
+        record_of(request.scope).error = code
         body = error_body(message, kind="invalid_request_error", param=None, code=code)
         headers = error.headers if isinstance(error, HTTPException) else None
         return Response(body, status, headers=headers, media_type="application/json")
 
     async def on_unforeseen(request: Request, error: Exception) -> Response:
         _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        record_of(request.scope).error = "internal_error"
         return error_response(error)
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:

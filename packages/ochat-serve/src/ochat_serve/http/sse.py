@@ -10,7 +10,9 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ochat_serve.chat import Delta
+    from collections.abc import Sequence
+
+    from ochat_serve.chat import Delta, ScoredToken
 
 DONE = b"data: [DONE]\n\n"
 # ASCII only: some clients split events at Unicode line separators inside a JSON string.
@@ -52,11 +54,19 @@ class ChunkWriter:
         Of its own because OpenChat-UI stops reading at a finish reason and drops the text beside.
         """
         text = ""
-        if delta.text:
+        if delta.scored:
+            text = self._scored(delta)
+        elif delta.text:
             text = self._prefixes[delta.index] + _quote(delta.text) + self._suffix
         if delta.finish_reason is None:
             return text.encode("ascii")
         return text.encode("ascii") + self._choice(delta.index, "{}", f'"{delta.finish_reason}"')
+
+    def _scored(self, delta: Delta) -> str:
+        """The chunk of a delta with log probabilities."""
+        logprobs = json.dumps(chat_logprobs(delta.scored), separators=(",", ":"))
+        prefix = self._prefixes[delta.index] + _quote(delta.text)
+        return prefix + self._suffix.replace('"logprobs":null', f'"logprobs":{logprobs}', 1)
 
     def usage(self, prompt_tokens: int, completion_tokens: int) -> bytes:
         """The chunk without choices that carries the numbers."""
@@ -66,6 +76,19 @@ class ChunkWriter:
     def _choice(self, index: int, delta: str, reason: str) -> bytes:
         choice = f'{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":{reason}}}'
         return f"{self._head}{choice}{self._end}".encode("ascii")
+
+
+def chat_logprobs(scored: Sequence[ScoredToken]) -> dict[str, object]:
+    """OpenAI's log probabilities of a chat answer."""
+
+    def one(token: ScoredToken) -> dict[str, object]:
+        data = None if token.data is None else list(token.data)
+        return {"token": token.text, "logprob": token.logprob, "bytes": data}
+
+    return {
+        "content": [{**one(t), "top_logprobs": [one(each) for each in t.top]} for t in scored],
+        "refusal": None,
+    }
 
 
 def usage_json(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
