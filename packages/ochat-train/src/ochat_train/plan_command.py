@@ -17,11 +17,15 @@ _DESCRIPTION = """\
 Packs DATA exactly as `ochat-train run` would and prints what would happen: steps, how full the
 batches are, how even the ranks' work is, what share of the tokens is supervised. Figures of an
 epoch leave out its last, shorter step, which is trained too. With --model, also the learning rate
-of --lr auto and the memory that a rank takes, by ZeRO stage.
+of --lr auto and the memory that a rank takes, by ZeRO stage. With --machines and no DATA, which
+model sizes fit which cards, and how: the given model and Llamas of 1B to 70B.
 
   ochat-train plan --data tokens --batch-tokens 16384 --world-size 8 --epochs 5
   ochat-train plan --data tokens --batch-tokens 16384 --world-size 8 --model base
+  ochat-train plan --machines --batch-tokens 8192 --gradient-checkpointing
 """
+# Four conversations of 2,048 tokens.
+_MACHINE_TOKENS = 8192
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,8 +38,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="dataset, as for run")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="dataset, as for run"
+        "--machines", action="store_true", help="show which model sizes fit which machines"
+    )
+    parser.add_argument(
+        "--lora-rank", type=int, default=16, metavar="N", help="of adapters, for --machines"
     )
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="model folder; its config.json is enough"
@@ -72,6 +80,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def execute(options: argparse.Namespace) -> None:
     """Prints the plan on standard output."""
+    if options.machines:
+        _print_machines(options)
+        return
+    if options.data is None:
+        raise ConfigError("plan needs --data DIR, or --machines for a table of machines")
     named = (
         *("batch_tokens", "accumulation", "epochs", "seed", "packing", "overlong", "loss_mode"),
         *("average", "expert", "model_type", "gradient_checkpointing"),
@@ -84,6 +97,24 @@ def execute(options: argparse.Namespace) -> None:
     )
     figures = plan_figures(config, world_size=options.world_size, with_model=bool(options.model))
     print(json.dumps(figures) if options.json else _table(figures))  # noqa: T201 - the output
+
+
+def _print_machines(options: argparse.Namespace) -> None:
+    from .machines import machine_table, table_lines
+    from .model import read_config
+
+    for flag in ("batch_tokens", "lora_rank"):
+        value = getattr(options, flag)
+        if value is not None and value < 1:
+            name = flag.replace("_", "-")
+            raise ConfigError(f"--{name} is {value}; give a whole number of at least 1")
+    table = machine_table(
+        None if options.model is None else read_config(options.model),
+        batch_tokens=options.batch_tokens or _MACHINE_TOKENS,
+        gradient_checkpointing=options.gradient_checkpointing,
+        lora_rank=options.lora_rank,
+    )
+    print(json.dumps(table) if options.json else "\n".join(table_lines(table)))  # noqa: T201
 
 
 def plan_figures(
