@@ -38,8 +38,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="dataset, as for run")
-    parser.add_argument(
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--data", type=Path, metavar="DIR", help="dataset, as for run")
+    asked.add_argument(
         "--machines", action="store_true", help="show which model sizes fit which machines"
     )
     parser.add_argument(
@@ -83,8 +84,6 @@ def execute(options: argparse.Namespace) -> None:
     if options.machines:
         _print_machines(options)
         return
-    if options.data is None:
-        raise ConfigError("plan needs --data DIR, or --machines for a table of machines")
     named = (
         *("batch_tokens", "accumulation", "epochs", "seed", "packing", "overlong", "loss_mode"),
         *("average", "expert", "model_type", "gradient_checkpointing"),
