@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,13 @@ def dataset(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = TokenizeOptions(max_length=200, eval_fraction=0.2)
     write_token_dataset(folder, _records(), codec, options)
     return folder
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of ranks: one private folder for the extension that DeepSpeed compiles, for all tests."""
+    folder = tmp_path_factory.mktemp("extensions")
+    return {**os.environ, "TORCH_EXTENSIONS_DIR": str(folder), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture

@@ -144,7 +144,6 @@ def test_a_damaged_random_state_is_refused(tmp_path: Path, content: bytes | None
     ("other", "message"),
     [
         ({"dataset": "e"}, "another dataset"),
-        ({"world_size": 2}, "number of ranks = 1, now it is 2"),
         ({"settings": {"lr": 0.2}}, r"lr = 0\.1, now it is 0\.2"),
         ({"settings": {}}, r"lr = 0\.1, now it is None"),
     ],
@@ -153,3 +152,13 @@ def test_a_checkpoint_of_another_run_is_refused(other: dict[str, Any], message: 
     fields: dict[str, Any] = {"dataset": "d", "world_size": 1, "settings": {"lr": 0.1}}
     with pytest.raises(CheckpointError, match=message):
         _state().require_same_run(RunState(step=0, tokens=0, **{**fields, **other}))
+
+
+def test_another_number_of_ranks_or_engine_may_continue() -> None:
+    fields: dict[str, Any] = {"step": 5, "tokens": 99, "dataset": "d"}
+    settings = {"lr": 0.1, "engine": "single", "zero_stage": None, "accumulation": 1}
+    ours = RunState(**fields, world_size=1, settings=settings)
+    other = {**settings, "engine": "deepspeed", "zero_stage": 3, "accumulation": 2}
+    ours.require_same_run(RunState(**fields, world_size=2, settings=other))
+    with pytest.raises(CheckpointError, match="accumulation = 1, now it is 2"):
+        ours.require_same_run(RunState(**fields, world_size=1, settings=other))

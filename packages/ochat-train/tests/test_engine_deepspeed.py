@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,13 +22,6 @@ pytestmark = [
         reason="DeepSpeed compiles an extension: needs g++ and ninja",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """One private folder for compiled extensions: a build killed elsewhere leaves a lock."""
-    folder = tmp_path_factory.mktemp("extensions")
-    return {**os.environ, "TORCH_EXTENSIONS_DIR": str(folder), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +105,6 @@ def test_two_ranks_train_like_one_process_and_resume_exactly(
     again = load_file(tmp_path / "two" / "model" / "model.safetensors")
     assert all(torch.equal(again[name], ours[name]) for name in ours)
     assert _losses(tmp_path / "two") == pytest.approx(_losses(tmp_path / "one"), rel=1e-5)
-
-    # Another number of ranks is refused, in a sentence.
-    single = [*SINGLE, *arguments, "--resume", "--engine", "deepspeed"]
-    refused = _run(environment, single[:3], single[3:], ok=False)
-    assert "number of ranks = 2, now it is 1" in refused.stderr
-    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("stage", ["1", "3"])

@@ -9,8 +9,10 @@ import pytest
 from ochat_data import PackingError, TokenDataset
 from ochat_train import ConfigError
 from ochat_train.capacity import choose_capacity, default_capacity
+from ochat_train.checkpoint import RunState
 from ochat_train.examples import ExampleSet
 from ochat_train.run_plan import PlanSettings, RunPlan
+from ochat_train.sections import share_steps
 
 SETTINGS = PlanSettings(capacity=300)
 
@@ -88,3 +90,64 @@ def test_a_capacity_below_the_longest_example_says_how_much_is_needed() -> None:
     assert choose_capacity(257, 257) == 257
     with pytest.raises(ConfigError, match="at least 257"):
         choose_capacity(256, 257)
+
+
+def _trained(plan: RunPlan, ranks: int, first: int, last: int) -> dict[int, list[int]]:
+    """The examples of each epoch that the ranks train from one step to another."""
+    found: dict[int, list[int]] = {}
+    for number in range(first, last):
+        for rank in range(ranks):
+            step = plan.step(number, rank)
+            found.setdefault(step.epoch, []).extend(np.concatenate(step.batches).tolist())
+    return found
+
+
+@pytest.mark.parametrize("stopped", [1, 3, 5, 8])
+@pytest.mark.parametrize(("before", "after"), [(4, 1), (4, 3), (1, 2), (2, 5)])
+def test_another_number_of_ranks_trains_exactly_what_is_left(
+    examples: ExampleSet, before: int, after: int, stopped: int
+) -> None:
+    settings = replace(SETTINGS, world_size=before)
+    begun = RunPlan([examples], settings, epochs=3)
+    state = RunState(
+        step=stopped,
+        tokens=0,
+        dataset="",
+        world_size=before,
+        settings={},
+        sections=share_steps(None, before, 1).sections,
+    )
+    sharing = share_steps(state, after, 1)
+    shared = replace(
+        settings,
+        world_size=after,
+        accumulation=sharing.accumulation,
+        sections=sharing.sections,
+    )
+    resumed = RunPlan([examples], shared, epochs=3)
+    assert sharing.note
+    assert (resumed.total_steps == begun.total_steps) == (after < before)
+    done = _trained(begun, before, 0, stopped)
+    left = _trained(resumed, after, stopped, resumed.total_steps)
+    everything = list(range(len(examples)))
+    for epoch in range(3):
+        assert sorted(done.get(epoch, []) + left.get(epoch, [])) == everything
+    steps = [resumed.step(number, 0) for number in range(resumed.total_steps)]
+    assert sum(step.ends_epoch for step in steps) == 3
+    places = [resumed.schedule_position(number) for number in range(stopped, resumed.total_steps)]
+    assert places[0] == stopped
+    assert places == sorted(places)
+    assert begun.total_steps - 4 <= places[-1] <= begun.total_steps - 1 or after > before
+
+
+def test_growing_twice_loses_and_repeats_nothing(examples: ExampleSet) -> None:
+    sections = ((0, 1), (3, 2), (4, 3))
+    one = RunPlan([examples], replace(SETTINGS, sections=sections[:1]), epochs=2)
+    two = RunPlan([examples], replace(SETTINGS, world_size=2, sections=sections[:2]), epochs=2)
+    three = RunPlan([examples], replace(SETTINGS, world_size=3, sections=sections), epochs=2)
+    seen = _trained(one, 1, 0, 3)[0] + _trained(two, 2, 3, 4)[0]
+    left = _trained(three, 3, 4, three.total_steps)
+    assert sorted(seen + left[0]) == sorted(left[1]) == list(range(len(examples)))
+    places = [one.schedule_position(2), two.schedule_position(3), three.schedule_position(4)]
+    assert places == sorted(places)
+    assert three.nominal_steps == one.total_steps

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _STATE_FILE = "state.json"
-_FORMAT = 1
+_FORMAT = 2
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -39,6 +39,7 @@ class RunState:
         dataset: digest of the dataset's manifest.
         world_size: number of ranks.
         settings: the settings that must be equal to continue (`TrainConfig.fixed_part`).
+        sections: (first step, batches of a step), see `PlanSettings.sections`.
     """
 
     step: int
@@ -46,6 +47,7 @@ class RunState:
     dataset: str
     world_size: int
     settings: Mapping[str, object]
+    sections: tuple[tuple[int, int], ...] = ()
 
     def require_same_run(self, other: RunState) -> None:
         """Refuses to continue `self` as `other`.
@@ -58,9 +60,13 @@ class RunState:
                 "the checkpoint was trained on another dataset; resume with the same one, "
                 "or start a new run in another --output"
             )
-        ours = {**self.settings, "number of ranks": self.world_size}
-        theirs = {**other.settings, "number of ranks": other.world_size}
-        for name in sorted(ours | theirs):
+        ours, theirs = self.settings, other.settings
+        # The optimiser's state is read whatever engine wrote it (`optimizer_state`), and another
+        # number of ranks shares the batches of a step out anew (`sections_of`).
+        free = {"engine", "zero_stage"}
+        if self.world_size != other.world_size:
+            free.add("accumulation")
+        for name in sorted((ours.keys() | theirs.keys()) - free):
             if ours.get(name) != theirs.get(name):
                 raise CheckpointError(
                     f"the checkpoint was written with {name} = {ours.get(name)}, now it is "
@@ -137,7 +143,8 @@ def read_state(folder: Path) -> RunState:
         fields = json.loads(file.read_text(encoding="utf-8"))
         if fields.pop("format") != _FORMAT:
             raise CheckpointError(f"{file} is of another version of ochat-train")
-        return RunState(**fields)
+        sections = tuple((int(first), int(slots)) for first, slots in fields.pop("sections"))
+        return RunState(**fields, sections=sections)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{folder} is not a complete checkpoint ({error}); delete it to use the one before"

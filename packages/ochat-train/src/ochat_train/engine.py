@@ -15,6 +15,15 @@ from torch import nn
 
 from .attention import packed
 from .forward import TrainingModule
+from .optimizer_places import place_whole
+from .optimizer_state import (
+    SINGLE_FILE,
+    Writer,
+    names_in_order,
+    note_writer,
+    read_written,
+    writer_of,
+)
 from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
@@ -25,8 +34,6 @@ if TYPE_CHECKING:
 
     from .batch import PackedBatch
     from .config import TrainConfig
-
-_OPTIMIZER_FILE = "optimizer.pt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +192,8 @@ class SingleProcessEngine:
 
     def save(self, folder: Path) -> None:
         """See `Engine.save`."""
-        torch.save(self.optimizer.state_dict(), folder / _OPTIMIZER_FILE)
+        torch.save(self.optimizer.state_dict(), folder / SINGLE_FILE)
+        note_writer(folder, self._writer())
 
     def load(self, folder: Path) -> None:
         """See `Engine.load`.
@@ -193,7 +201,14 @@ class SingleProcessEngine:
         Raises:
             CheckpointError: the optimiser's file is missing or damaged.
         """
-        self.optimizer.load_state_dict(load_tensors(folder / _OPTIMIZER_FILE, self.device))
+        if writer_of(folder) != self._writer():
+            read_written(folder, lambda stored: place_whole(self.optimizer, self._module, stored))
+            return
+        self.optimizer.load_state_dict(load_tensors(folder / SINGLE_FILE, self.device))
+
+    def _writer(self) -> Writer:
+        names = tuple(names_in_order(self._module))
+        return Writer(engine="single", world_size=1, stage=0, names=names)
 
     def _precision(self) -> AbstractContextManager[object]:
         if not self._bf16:

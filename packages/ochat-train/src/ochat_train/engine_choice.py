@@ -53,15 +53,15 @@ class EngineChoice:
         found = broadcast("" if path is None else str(path))
         return Path(found) if found else None
 
-    def build(self, model: PreTrainedModel) -> Engine:
-        """Hands the model to a new engine."""
+    def build(self, model: PreTrainedModel, accumulation: int) -> Engine:
+        """Hands the model to a new engine that takes so many batches a step."""
         if self.name == "single":
             from .engine import SingleProcessEngine
 
             return SingleProcessEngine(model, self.config)
         from .engine_deepspeed import DeepSpeedEngine
 
-        return DeepSpeedEngine(model, self.config)
+        return DeepSpeedEngine(model, self.config, accumulation)
 
 
 def choose_engine(config: TrainConfig) -> EngineChoice:

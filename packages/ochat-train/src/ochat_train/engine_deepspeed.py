@@ -15,9 +15,19 @@ from torch import distributed
 
 from .attention import packed
 from .deepspeed_config import read_deepspeed_config
-from .engine import StepSums, build_optimizer, set_learning_rate
+from .engine import StepSums, set_learning_rate
 from .errors import CheckpointError, EngineError
 from .forward import TrainingModule
+from .optimizer_offload import optimizer_for
+from .optimizer_places import place_stage_1_2, place_stage_3, place_whole
+from .optimizer_state import (
+    StoredOptimizer,
+    Writer,
+    names_in_order,
+    note_writer,
+    read_written,
+    writer_of,
+)
 
 if not torch.cuda.is_available():
     # Without a GPU, DeepSpeed would look for one and warn; read when it is imported.
@@ -71,8 +81,13 @@ def broadcast(text: str) -> str:
 class DeepSpeedEngine:
     """One rank of a DeepSpeed run; see `engine.Engine`."""
 
-    def __init__(self, model: PreTrainedModel, config: TrainConfig) -> None:
+    def __init__(self, model: PreTrainedModel, config: TrainConfig, accumulation: int) -> None:
         """Hands `model` (float32, on the CPU, packed attention) to DeepSpeed.
+
+        Args:
+            model: to train.
+            config: of the run.
+            accumulation: batches of a step; a resumed run may take others than `config` says.
 
         Raises:
             EngineError: DeepSpeed refuses its configuration.
@@ -80,10 +95,11 @@ class DeepSpeedEngine:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         settings = dict(read_deepspeed_config(config).settings)
+        settings["gradient_accumulation_steps"] = accumulation
         module = TrainingModule(model)
         try:
             self._engine: Any = deepspeed.initialize(
-                model=module, optimizer=build_optimizer(module, config), config=settings
+                model=module, optimizer=optimizer_for(module, config, settings), config=settings
             )[0]
         except (ValueError, AssertionError, TypeError) as error:
             raise EngineError(f"DeepSpeed refuses its configuration: {error}") from error
@@ -151,16 +167,36 @@ class DeepSpeedEngine:
     def save(self, folder: Path) -> None:
         """See `Engine.save`; DeepSpeed writes its own files, one set a rank."""
         self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+        if self.rank == 0:
+            note_writer(folder, self._writer())
 
     def load(self, folder: Path) -> None:
         """See `Engine.load`.
 
         Raises:
-            CheckpointError: DeepSpeed's files are missing, damaged or of another world size.
+            CheckpointError: the optimiser's files are missing or damaged.
         """
+        if writer_of(folder) != self._writer():
+            read_written(folder, self._place)
+            return
         try:
             found, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
         except Exception as error:  # DeepSpeed raises many kinds, bare Exception among them
             raise CheckpointError(f"DeepSpeed cannot load {folder}: {error}") from error
         if found is None:
             raise CheckpointError(f"{folder} was not written by the DeepSpeed engine")
+
+    def _writer(self) -> Writer:
+        """What decides which rank holds what of the optimiser's state."""
+        stage = self._engine.zero_optimization_stage()
+        names = () if stage else tuple(names_in_order(self._engine.module))
+        return Writer(engine="deepspeed", world_size=self.world_size, stage=stage, names=names)
+
+    def _place(self, stored: StoredOptimizer) -> None:
+        """Takes over a state that was written by another engine, stage or number of ranks."""
+        if self._engine.zero_optimization_partition_weights():
+            place_stage_3(self._engine, stored)
+        elif self._engine.zero_optimization_stage():
+            place_stage_1_2(self._engine, stored)
+        else:
+            place_whole(self._engine.optimizer, self._engine.module, stored)

@@ -118,7 +118,7 @@ class TrainingLoop:
             collate([planned.source.example(int(index)) for index in examples])
             for examples in planned.batches
         ]
-        lr = parts.schedule(self.step)
+        lr = parts.schedule(parts.plan.schedule_position(self.step))
         sums = parts.engine.train_step(batches, planned.denominator, lr)
         self.step += 1
         self.tokens += planned.tokens
@@ -156,7 +156,7 @@ class TrainingLoop:
                 step=self.step,
                 total_steps=plan.total_steps,
                 epoch=planned.epoch + 1,
-                epochs=len(plan.epochs),
+                epochs=plan.epoch_count,
                 loss=self.last_loss,
                 supervised_per_second=supervised / seconds if seconds else 0.0,
                 fill=(self.tokens - self._first_tokens) / (done * plan.step_tokens),

@@ -35,6 +35,7 @@ from .model import weights_digest
 from .progress import Progress
 from .run_plan import PlanSettings, RunPlan, plan_epoch
 from .schedule import ADAPTER_RATE, CosineSchedule, automatic_lr
+from .sections import share_steps
 from .starting import start_model
 from .stopping import StopRequest
 
@@ -92,25 +93,31 @@ def train(config: TrainConfig) -> TrainResult:
     if choice.rank == 0:
         checkpoint = check_output(config.output, resume=config.resume)
         check_space(config.output, inputs.model_config)
-    run = _Run(choice, inputs)
-    return run.execute(checkpoint)
+    choice.start()
+    checkpoint = choice.from_rank_0(checkpoint)
+    stored = None if checkpoint is None else read_state(checkpoint)
+    run = _Run(choice, inputs, stored)
+    return run.execute(checkpoint, stored)
 
 
 class _Run:
     """A run whose inputs have been checked."""
 
-    def __init__(self, choice: EngineChoice, inputs: Inputs) -> None:
+    def __init__(self, choice: EngineChoice, inputs: Inputs, stored: RunState | None) -> None:
+        """Plans it; `stored` is where it is continued."""
         config = choice.config
         self.choice = choice
         self.inputs = inputs
+        self.sharing = share_steps(stored, choice.world_size, config.accumulation)
         self.plan_settings = PlanSettings(
             capacity=inputs.capacity,
             world_size=choice.world_size,
-            accumulation=config.accumulation,
+            accumulation=self.sharing.accumulation,
             seed=config.seed,
             packing=config.packing,
             average=config.average,
             groups=inputs.groups,
+            sections=self.sharing.sections,
         )
         self.plan = RunPlan(inputs.train, self.plan_settings, epochs=config.epochs)
         self.lr = self._automatic_lr() if config.lr is None else config.lr
@@ -118,14 +125,12 @@ class _Run:
         self.base = weights_digest(config.model) if config.adapts else None
         self.progress = Progress(quiet=self.config.quiet or choice.rank != 0)
 
-    def execute(self, checkpoint: Path | None) -> TrainResult:
-        """Loads, trains and exports; `checkpoint` is rank 0's finding."""
-        self.choice.start()
-        checkpoint = self.choice.from_rank_0(checkpoint)
+    def execute(self, checkpoint: Path | None, stored: RunState | None) -> TrainResult:
+        """Loads, trains and exports; `stored` is the state in `checkpoint`."""
         state = self._state(0, 0)
-        if checkpoint is not None:
-            read_state(checkpoint).require_same_run(state)
-            state = read_state(checkpoint)
+        if stored is not None:
+            stored.require_same_run(state)
+            state = stored
         engine = self._engine(checkpoint)
         self._announce(state, checkpoint)
         parts = self._loop_parts(engine, state)
@@ -160,12 +165,14 @@ class _Run:
         self.adapter, self.notes = start.adapter, start.notes
         # Counted while the weights are whole.
         self.flops = StepFlops(start.model, frozen=start.adapter is not None)
-        engine = self.choice.build(start.model)
+        engine = self.choice.build(start.model, self.sharing.accumulation)
         # Whatever the model's creation drew, dropout starts alike for scratch and loaded models.
         torch.manual_seed(config.seed + engine.rank)
         if checkpoint is not None:
             engine.load(checkpoint)
-            restore_random_state(checkpoint, engine.rank)
+            # Ranks that are new go on with the seed of their own.
+            if engine.rank < read_state(checkpoint).world_size:
+                restore_random_state(checkpoint, engine.rank)
         return engine
 
     def _loop_parts(self, engine: Engine, state: RunState) -> LoopParts:
@@ -198,7 +205,7 @@ class _Run:
             peak_flops=peak * engine.world_size if peak else None,
             schedule=CosineSchedule(
                 peak=self.lr,
-                total_steps=self.plan.total_steps,
+                total_steps=self.plan.nominal_steps,
                 warmup_steps=config.warmup_steps,
                 min_ratio=config.lr_min_ratio,
             ),
@@ -218,12 +225,15 @@ class _Run:
         examples = self.inputs.held_out
         if examples is None:
             return None
-        return plan_epoch(examples, replace(self.plan_settings, accumulation=1), 0)
+        return plan_epoch(examples, replace(self.plan_settings, accumulation=1, sections=()), 0)
 
     def _automatic_lr(self) -> float:
         """By the tokens that count in a mean step, as far as the lengths of spans tell."""
         supervised = sum(examples.supervised_tokens for examples in self.inputs.train)
-        steps = sum(epoch.plan.steps for epoch in self.plan.epochs[: len(self.inputs.train)])
+        # As the run was begun, so that going on with more ranks does not choose another rate.
+        begun = replace(self.plan_settings, sections=self.sharing.sections[:1])
+        plan = RunPlan(self.inputs.train, begun, epochs=self.choice.config.epochs)
+        steps = sum(epoch.plan.steps for epoch in plan.epochs[: len(self.inputs.train)])
         rate = automatic_lr(supervised / steps, self.inputs.model_config.model_type)
         return rate * ADAPTER_RATE if self.choice.config.adapts else rate
 
@@ -248,7 +258,7 @@ class _Run:
             f"{start}: {self.plan.total_steps} steps of at most {self.plan.step_tokens} tokens, "
             f"{sum(map(len, self.inputs.train))} examples, {self.choice.world_size} rank(s)"
         )
-        for note in self.notes:
+        for note in (*self.notes, *filter(None, [self.sharing.note])):
             self.progress.say(note)
         for examples in self.inputs.train:
             if text := str(examples.counts):
@@ -272,6 +282,7 @@ class _Run:
             dataset=self.inputs.digest,
             world_size=self.choice.world_size,
             settings={**self.config.fixed_part(), **chosen},
+            sections=self.sharing.sections,
         )
 
     def _model_parts(self, state: RunState) -> ModelParts:

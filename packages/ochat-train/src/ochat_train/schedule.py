@@ -44,8 +44,8 @@ class CosineSchedule:
     warmup_steps: int | None = None
     min_ratio: float = 0.1
 
-    def __call__(self, step: int) -> float:
-        """Learning rate of the step with this number, counted from 0."""
+    def __call__(self, step: float) -> float:
+        """Learning rate of the step with this number, counted from 0; also between two steps."""
         warmup = self.warmup_steps
         if warmup is None:
             warmup = round(self.total_steps * _DEFAULT_WARMUP_SHARE)
