@@ -48,8 +48,8 @@ def write_run(folder: Path, right: dict[str, bool], *, version: int = 1, group: 
     ]
     manifest = {
         "schema_version": 1,
-        "config": {},
-        "suite": {},
+        "config": {"model": "m"},
+        "suite": {"digest": "d"},
         "tasks": {"t": {"version": version}},
     }
     RunFolder.prepare(folder, manifest, questions)
@@ -66,7 +66,7 @@ def write_run(folder: Path, right: dict[str, bool], *, version: int = 1, group: 
 
 def test_a_planted_gain_is_found_as_often_as_power_said() -> None:
     n, gain, flips, seeds = 1319, 0.04, 0.22, 200
-    found, said = 0, []
+    found, said = 0, list[float]()
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         kind = rng.random(n)

@@ -10,7 +10,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ochat_eval.commands import bridge, compare, gate, grade, report, rescore, run, tasks, winrate
+from ochat_eval.commands import (
+    bridge,
+    compare,
+    gate,
+    grade,
+    judge,
+    report,
+    rescore,
+    run,
+    tasks,
+    winrate,
+)
 from ochat_eval.errors import EvalError
 
 _DESCRIPTION = """\
@@ -69,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, grade, rescore, compare, gate, report, winrate, tasks, bridge):
+    for command in (run, grade, rescore, compare, gate, report, judge, winrate, tasks, bridge):
         command.add_parser(commands)
     return parser
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -25,6 +25,7 @@ class Reply:
         completion_tokens: As the model's side counts them.
         reasoning: What a server that separates it gave as reasoning.
         fitted: Whether the limit of tokens was left out, because it did not fit the context.
+        first_token: Log probabilities of the first token's alternatives, where they were asked for.
     """
 
     text: str | None = None
@@ -37,6 +38,7 @@ class Reply:
     completion_tokens: int | None = None
     reasoning: str | None = None
     fitted: bool = False
+    first_token: Mapping[str, float] | None = None
 
 
 class Backend(Protocol):

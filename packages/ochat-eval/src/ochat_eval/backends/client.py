@@ -232,7 +232,19 @@ def _reply(decoded: Mapping[str, Any], attempts: int, seconds: float) -> Reply:
         prompt_tokens=counts.get("prompt_tokens"),
         completion_tokens=counts.get("completion_tokens"),
         reasoning=reasoning if isinstance(reasoning, str) else None,
+        first_token=_first_token(choice.get("logprobs")),
     )
+
+
+def _first_token(logprobs: object) -> dict[str, float] | None:
+    """The log probabilities of the first token's alternatives; None where there are none."""
+    if not isinstance(logprobs, Mapping):
+        return None
+    try:
+        first = logprobs["content"][0]
+        return {str(each["token"]): float(each["logprob"]) for each in first["top_logprobs"]}
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
 
 
 def _fatal(status: int, body: bytes, root: str) -> ServerError:
