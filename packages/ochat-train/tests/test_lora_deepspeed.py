@@ -1,4 +1,4 @@
-"""Adapters on two ranks of real DeepSpeed; its first start compiles an extension, about a minute."""
+"""Adapters on two ranks of real DeepSpeed; its first start compiles an extension (a minute)."""
 
 from __future__ import annotations
 
