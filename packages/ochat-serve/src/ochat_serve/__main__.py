@@ -7,136 +7,48 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ochat_serve.config_file import apply
 from ochat_serve.engine.create import (
-    ENGINE_NAMES,
     HOW_TO_GET_VLLM,
     EngineOptions,
     create_engine,
     resolve_engine_name,
 )
 from ochat_serve.errors import ServeError, SetupError
-from ochat_serve.settings import DEFAULT_PORT, ServerSettings
+from ochat_serve.keys import new_key
+from ochat_serve.options import build_parser, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ochat_serve.engine import Engine
     from ochat_serve.model_folder import ModelFolder
+    from ochat_serve.settings import ServerSettings
 
-_EPILOG = """\
-examples:
-  ochat-serve ./my-model                          http://127.0.0.1:18888, page and API
-  ochat-serve ./my-model --host 0.0.0.0 --api-keys sk-KEY1 sk-KEY2
-  ochat-serve ./my-model --engine vllm --tensor-parallel-size 2
-
-Further arguments go to vLLM's engine (see its documentation: engine arguments); put MODEL before
-them. `bench` and `chat` are reserved words: a folder of that name is ./bench.
-"""
-_RESERVED = ("bench", "chat")
-
-
-def build_parser(prog: str = "ochat-serve") -> argparse.ArgumentParser:
-    """The command line, also the base of the published older command."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description="Serve an OpenChat model: an OpenAI-compatible API and a chat page.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("model", metavar="MODEL", help="model folder")
-    _add_model_arguments(parser)
-    _add_server_arguments(parser)
-    return parser
-
-
-def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model and engine")
-    group.add_argument(
-        "--engine",
-        choices=ENGINE_NAMES,
-        default="auto",
-        help="auto is vllm where installed, else transformers; scripted echoes, without weights "
-        "(default: auto)",
-    )
-    group.add_argument(
-        "--model-type",
-        metavar="T",
-        help="template, such as openchat_v3.2 (default: what openchat.json in MODEL says)",
-    )
-    group.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="precision of the weights (default: auto, as saved)",
-    )
-    group.add_argument(
-        "--max-model-len",
-        type=_positive,
-        metavar="TOKENS",
-        help="longest prompt and answer together (default: what the model was trained on)",
-    )
-    group.add_argument(
-        "--device",
-        default="auto",
-        help="torch device of the transformers engine (default: auto, a GPU if there is one)",
-    )
-    group.add_argument(
-        "--threads",
-        type=_positive,
-        metavar="N",
-        help="CPU threads of the transformers engine (default: all cores but one)",
-    )
-
-
-def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("server")
-    group.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
-    )
-    group.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help=f"port (default: {DEFAULT_PORT})"
-    )
-    group.add_argument(
-        "--api-keys",
-        nargs="+",
-        default=[],
-        metavar="KEY",
-        help="keys that open the API (default: none, open to whoever can connect)",
-    )
-    group.add_argument(
-        "--insecure",
-        action="store_true",
-        help="allow a --host that others can reach without --api-keys",
-    )
-    group.add_argument(
-        "--log-file",
-        type=Path,
-        metavar="FILE",
-        help="append one JSON line a request, numbers only (default: no log)",
-    )
-    group.add_argument(
-        "--shutdown-timeout",
-        type=_positive,
-        default=30,
-        metavar="SECONDS",
-        help="time for running answers after SIGTERM or Ctrl-C (default: 30)",
-    )
+_COMMANDS = {"bench": "ochat_serve.bench.command", "chat": "ochat_serve.commands.chat"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 1 for an expected failure, 2 for wrong usage."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] and words[0] in _COMMANDS:
+        return import_module(_COMMANDS[words[0]]).main(words[1:])
+    if words[:2] == ["keys", "new"]:
+        return _new_key(words[2:])
     parser = build_parser()
-    arguments, further = parser.parse_known_args(argv)
-    if arguments.model in _RESERVED:
-        parser.error(
-            f"{arguments.model!r} is a reserved word; a folder of that name is ./{arguments.model}"
-        )
+    try:
+        apply(parser, words, os.environ)
+    except SetupError as error:
+        say(f"ochat-serve: {error}")
+        return 1
+    arguments, further = parser.parse_known_args(words)
     engine_name = resolve_engine_name(arguments.engine)
     if further and engine_name != "vllm":
         # Names only: the value of a mistyped --api-key would end in the service's log.
@@ -146,6 +58,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"(the {engine_name} engine takes none beside those in --help)"
         )
     return run(arguments, engine_name, further)
+
+
+def _new_key(words: list[str]) -> int:
+    """Print a key's line for the key file, and the key itself to the person at the terminal."""
+    parser = argparse.ArgumentParser(
+        prog="ochat-serve keys new",
+        description="Make an API key. Its line for the key file goes to standard output, the key "
+        "itself, which is kept nowhere, to standard error.",
+    )
+    parser.add_argument("name", metavar="NAME", help="what logs and metrics call it")
+    try:
+        key, line = new_key(parser.parse_args(words).name)
+    except SetupError as error:
+        say(f"ochat-serve: {error}")
+        return 1
+    print(line)
+    say(key)
+    return 0
 
 
 def run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequence[str]) -> int:
@@ -163,7 +93,7 @@ def run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequenc
 def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequence[str]) -> int:
     _require_keys_in_public(arguments)
     from ochat_serve.model_folder import open_model_folder
-    from ochat_serve.server import bind, serve
+    from ochat_serve.server import Certificate, bind, serve
 
     listening = bind(arguments.host, arguments.port)
     folder = open_model_folder(
@@ -172,11 +102,7 @@ def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequen
         max_model_len=arguments.max_model_len,
         needs_weights=engine_name != "scripted",
     )
-    settings = ServerSettings(
-        api_keys=tuple(arguments.api_keys),
-        log_file=arguments.log_file,
-        shutdown_seconds=arguments.shutdown_timeout,
-    )
+    settings = settings_of(arguments)
     say(f"ochat-serve: loading {folder.path} with the {engine_name} engine ...")
     options = EngineOptions(
         max_model_len=folder.max_model_len,
@@ -185,32 +111,42 @@ def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequen
         threads=arguments.threads,
         shutdown_seconds=settings.shutdown_seconds,
         vllm_arguments=tuple(vllm_arguments),
+        engine_stats=arguments.engine_stats,
     )
     engine = create_engine(engine_name, folder.path, options)
     from ochat_serve.http import build_app
 
+    certificate = None
+    if arguments.ssl_certfile:
+        certificate = Certificate(certificate=arguments.ssl_certfile, key=arguments.ssl_keyfile)
+    scheme = "https" if certificate else "http"
     return serve(
         build_app(engine, folder.model, settings),
         engine,
         listening,
         shutdown_seconds=settings.shutdown_seconds,
-        on_ready=lambda: say(_summary(folder, engine, settings, listening.getsockname())),
+        on_ready=lambda: say(_summary(folder, engine, settings, listening.getsockname(), scheme)),
+        certificate=certificate,
     )
 
 
 def _summary(
-    folder: ModelFolder, engine: Engine, settings: ServerSettings, address: Sequence[object]
+    folder: ModelFolder,
+    engine: Engine,
+    settings: ServerSettings,
+    address: Sequence[object],
+    scheme: str,
 ) -> str:
     """What an operator wants to see at start."""
     codec = folder.model.codec
     host, port = str(address[0]), address[1]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     rows = {
         "model": f"{folder.path} as {', '.join(folder.model.names)}",
         "template": f"{codec.template.name}, context {engine.max_model_len} tokens",
         "fingerprint": codec.fingerprint.digest[:16],
         "engine": engine.name,
-        "keys": f"{len(settings.api_keys)} API keys" if settings.api_keys else "none, open",
+        "keys": _keys_in_words(settings),
         "address": f"{url}/v1",
         "page": f"{url}/",
     }
@@ -221,8 +157,19 @@ def _summary(
     return "\n".join(["ochat-serve: ready; Ctrl-C stops it", *lines])
 
 
+def _keys_in_words(settings: ServerSettings) -> str:
+    given = f"{len(settings.api_keys)} API keys" if settings.api_keys else ""
+    file = f"those of {settings.key_file}" if settings.key_file else ""
+    return " and ".join(filter(None, (given, file))) or "none, open"
+
+
 def _require_keys_in_public(arguments: argparse.Namespace) -> None:
-    if arguments.api_keys or arguments.insecure or _is_loopback(arguments.host):
+    if (
+        arguments.api_keys
+        or arguments.api_key_file
+        or arguments.insecure
+        or _is_loopback(arguments.host)
+    ):
         return
     raise SetupError(
         f"Others can reach {arguments.host}, and there are no keys; give --api-keys KEY..., or "
@@ -237,20 +184,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _positive(text: str) -> int:
-    return _whole_number(text, 1, sys.maxsize)
-
-
-def _port(text: str) -> int:
-    return _whole_number(text, 0, 65535)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
-    return int(text)
 
 
 def say(text: str) -> None:

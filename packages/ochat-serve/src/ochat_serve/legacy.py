@@ -8,10 +8,14 @@ Old flags are mapped; one whose meaning is gone is answered with a line saying w
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
-from ochat_serve.__main__ import build_parser, run, say
+from ochat_serve.__main__ import run, say
+from ochat_serve.config_file import apply
 from ochat_serve.engine.create import resolve_engine_name
+from ochat_serve.errors import SetupError
+from ochat_serve.options import build_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +24,7 @@ _GONE = {
     "--engine-use-ray": "the engine always runs in a process of its own; nothing to do",
     "--worker-use-ray": "for workers on Ray use: --distributed-executor-backend ray (vLLM)",
     "--disable-log-requests": "requests are logged only when --log-file is given",
-    "--disable-log-stats": "engine statistics are not logged",
+    "--disable-log-stats": "engine statistics are logged only with --engine-stats",
 }
 
 
@@ -39,7 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for flag, replacement in _GONE.items():
         if getattr(known, flag[2:].replace("-", "_")):
             say(f"{flag}: {replacement}.")
-    arguments, further = build_parser(parser.prog).parse_known_args([known.model, *rest])
+    server = build_parser(parser.prog)
+    try:
+        apply(server, rest, os.environ)
+    except SetupError as error:
+        say(f"ochat-serve: {error}")
+        return 1
+    arguments, further = server.parse_known_args([known.model, *rest])
     engine_name = resolve_engine_name(arguments.engine)
     if further and engine_name != "vllm":
         say(f"{' '.join(further)}: for vLLM only; the {engine_name} engine does without.")

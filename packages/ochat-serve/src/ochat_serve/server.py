@@ -14,15 +14,18 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from ochat_serve.errors import EngineDeadError, SetupError
+from ochat_serve.guard import OrphanGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from fastapi import FastAPI
 
@@ -63,6 +66,19 @@ def _port_error(host: str, port: int, error: OSError) -> SetupError:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What HTTPS needs.
+
+    Attributes:
+        certificate: File of the certificate and those that vouch for it.
+        key: File of its private key; None where the same file has it.
+    """
+
+    certificate: Path
+    key: Path | None = None
+
+
 class _Server(uvicorn.Server):
     """Uvicorn, leaving the signals to `serve`.
 
@@ -83,6 +99,7 @@ def serve(
     *,
     shutdown_seconds: int,
     on_ready: Callable[[], None],
+    certificate: Certificate | None = None,
 ) -> int:
     """Start the engine, serve until a signal, stop the engine.
 
@@ -92,6 +109,7 @@ def serve(
         listening: What `bind` gave.
         shutdown_seconds: How long running answers may take after a signal.
         on_ready: Called when requests are accepted.
+        certificate: For HTTPS; None speaks HTTP.
 
     Returns:
         The exit code: 0 after a signal, 1 when the engine died.
@@ -105,7 +123,13 @@ def serve(
         log_config=None,
         timeout_graceful_shutdown=shutdown_seconds,
         lifespan="on",
+        ssl_certfile=certificate.certificate if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
     )
+    try:
+        config.load()
+    except OSError as error:
+        raise SetupError(f"The certificate cannot be used ({error}).") from error
     return asyncio.run(_serve(app, engine, listening, _Server(config), on_ready))
 
 
@@ -120,13 +144,16 @@ async def _serve(
     # processes are cleaned up; asyncio's own handler would wait for the load to end.
     for each in _SIGNALS:
         signal.signal(each, _exit_now)
+    guard: OrphanGuard | None = None
     try:
         with _interrupts_kept_from_children():
             await engine.start()
+        guard = OrphanGuard()
         _listen(listening)
         loop = asyncio.get_running_loop()
         for each in _SIGNALS:
             loop.add_signal_handler(each, _drain, app, server)
+        loop.add_signal_handler(signal.SIGHUP, app.state.keys.reload)
         watch = asyncio.create_task(_watch(engine, server))
         on_ready()
         await server.serve(sockets=[listening])
@@ -135,6 +162,8 @@ async def _serve(
     finally:
         listening.close()
         await engine.stop()
+        if guard is not None:
+            guard.release()
 
 
 def _listen(taken: socket.socket) -> None:

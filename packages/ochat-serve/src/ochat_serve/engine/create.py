@@ -37,6 +37,7 @@ class EngineOptions:
         device: Torch device of the Transformers engine, or `auto`.
         threads: CPU threads of the Transformers engine; None lets it choose.
         shutdown_seconds: How long running answers may take after a signal to stop.
+        engine_stats: Whether vLLM gathers and logs its own statistics.
         vllm_arguments: Arguments passed through to vLLM's engine.
     """
 
@@ -45,6 +46,7 @@ class EngineOptions:
     device: str = "auto"
     threads: int | None = None
     shutdown_seconds: int = 30
+    engine_stats: bool = False
     vllm_arguments: tuple[str, ...] = ()
 
 
@@ -108,5 +110,6 @@ def _create_vllm(folder: Path, options: EngineOptions) -> Engine:
         max_model_len=options.max_model_len,
         dtype=options.dtype,
         shutdown_seconds=options.shutdown_seconds,
+        engine_stats=options.engine_stats,
         extra_arguments=options.vllm_arguments,
     )

@@ -68,6 +68,7 @@ class VllmEngine:
         max_model_len: int,
         dtype: str = "auto",
         shutdown_seconds: int = 0,
+        engine_stats: bool = False,
         extra_arguments: Sequence[str] = (),
     ) -> None:
         """Choose what `start` will run.
@@ -77,6 +78,7 @@ class VllmEngine:
             max_model_len: Most tokens of prompt and answer together.
             dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
             shutdown_seconds: How long vLLM's own process works on when it is told to stop.
+            engine_stats: Whether vLLM gathers and logs its own statistics.
             extra_arguments: Further command line arguments of vLLM's engine, such as
                 `--tensor-parallel-size 2`.
 
@@ -87,7 +89,8 @@ class VllmEngine:
             [
                 *("--model", str(folder), "--dtype", dtype),
                 *("--max-model-len", str(max_model_len), "--skip-tokenizer-init"),
-                *("--shutdown-timeout", str(shutdown_seconds), "--disable-log-stats"),
+                *("--shutdown-timeout", str(shutdown_seconds)),
+                *(() if engine_stats else ("--disable-log-stats",)),
                 # Sampling defaults come from the request, not from the model's files.
                 *("--generation-config", "vllm"),
                 *extra_arguments,

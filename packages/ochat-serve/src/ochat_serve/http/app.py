@@ -20,7 +20,7 @@ from ochat_serve.http import errors, page, token_routes
 from ochat_serve.http.body import ChatCompletionBody, CompletionBody
 from ochat_serve.http.completion_wire import CompletionWire
 from ochat_serve.http.front import Front
-from ochat_serve.http.gate import KeyGate, Observer
+from ochat_serve.http.gate import HeadAsGet, KeyGate, Observer
 from ochat_serve.http.receiving import BodyReader
 from ochat_serve.http.response_body import ResponseBody
 from ochat_serve.http.response_wire import ResponseWire
@@ -102,18 +102,19 @@ def _wrap(
             expose_headers=["retry-after"],
         )
     unobserved = open_paths | {"/metrics"}
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Observer, log=log, metrics=metrics, unobserved=unobserved)
 
 
 def _add_probes(app: FastAPI, front: Front) -> None:
     """`/health`: should this process live on? `/ready`: may it be sent requests now?"""
 
-    @app.api_route("/health", methods=["GET", "HEAD"], operation_id="health")
+    @app.get("/health")
     async def health() -> Response:
         front.service.engine.check_health()
         return JSONResponse({"status": "ok"})
 
-    @app.api_route("/ready", methods=["GET", "HEAD"], operation_id="ready")
+    @app.get("/ready")
     async def ready() -> Response:
         front.require_open()
         return JSONResponse({"status": "ready"})
