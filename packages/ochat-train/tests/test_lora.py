@@ -16,7 +16,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from ochat_templates import ModelCard, load_codec
-from ochat_train import CheckpointError, ConfigError, ModelError, TrainConfig, loop, train
+from ochat_train import (
+    CheckpointError,
+    ConfigError,
+    ModelError,
+    OutputError,
+    TrainConfig,
+    loop,
+    train,
+)
 from ochat_train.__main__ import main
 from ochat_train.batch import PackedBatch, TokenExample, collate
 
@@ -283,7 +291,7 @@ def test_wrong_targets_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         train(replace(finished, output=tmp_path / "run", lora_targets=targets))
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_resuming_with_another_rank_or_over_another_base_is_refused(
@@ -298,3 +306,19 @@ def test_resuming_with_another_rank_or_over_another_base_is_refused(
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="base weights"):
         train(replace(finished, resume=True, model=other))
+
+
+def test_an_adapter_needs_no_room_for_the_optimiser_of_its_base(
+    finished: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five bytes a parameter hold the merged model; sixteen would hold a full checkpoint."""
+    size = (finished.model / "model.safetensors").stat().st_size
+    free = shutil.disk_usage(tmp_path)._replace(free=size + size // 4)
+
+    def usage(_: Path) -> object:
+        return free
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(OutputError, match="GiB free"):
+        train(replace(finished, output=tmp_path / "run", lora=False))
+    train(replace(finished, output=tmp_path / "run", epochs=1))
