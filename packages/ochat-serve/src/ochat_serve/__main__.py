@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ochat_serve.model_folder import ModelFolder
     from ochat_serve.settings import ServerSettings
 
-_COMMANDS = {"bench": "ochat_serve.bench.command", "chat": "ochat_serve.commands.chat"}
+_COMMANDS = {"bench": "ochat_serve.commands.bench", "chat": "ochat_serve.commands.chat"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,6 +36,7 @@ def build_parser(prog: str = "ochat-serve") -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="MODEL", help="model folder")
     _add_model_arguments(parser)
     _add_server_arguments(parser)
+    _add_web_arguments(parser)
     _add_limits(parser)
     return parser
 
@@ -62,7 +63,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-model-len",
-        type=_positive,
+        type=positive,
         metavar="TOKENS",
         help="longest prompt and answer together (default: what the model was trained on)",
     )
@@ -78,7 +79,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--threads",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="CPU threads of the transformers engine (default: all cores but one)",
     )
@@ -122,6 +123,10 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
         help="keys by their digests, followed while serving; lines are made by: "
         "ochat-serve keys new NAME",
     )
+
+
+def _add_web_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("browsers, HTTPS and stopping")
     group.add_argument(
         "--allowed-origins",
         nargs="+",
@@ -140,7 +145,7 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--shutdown-timeout",
-        type=_positive,
+        type=positive,
         default=30,
         metavar="SECONDS",
         help="time for running answers after SIGTERM or Ctrl-C (default: 30)",
@@ -154,31 +159,31 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ("--tokens-per-minute", "tokens a minute of one key (default: no limit)"),
         ("--requests-at-once", "requests of one key at the same time (default: no limit)"),
     ):
-        group.add_argument(flag, type=_positive, metavar="N", help=text)
+        group.add_argument(flag, type=positive, metavar="N", help=text)
     group.add_argument(
         "--max-running",
-        type=_positive,
+        type=positive,
         metavar="N",
         default=ServerSettings().max_running,
         help="requests answered at the same time, more get 503 (default: %(default)s)",
     )
     group.add_argument(
         "--max-body-bytes",
-        type=_positive,
+        type=positive,
         metavar="N",
         default=ServerSettings().max_body_bytes,
         help="largest request (default: %(default)s)",
     )
     group.add_argument(
         "--body-timeout",
-        type=_positive,
+        type=positive,
         metavar="SECONDS",
         default=int(ServerSettings().body_seconds),
         help="time for sending a request (default: %(default)s)",
     )
     group.add_argument(
         "--stream-period",
-        type=_positive,
+        type=positive,
         metavar="TOKENS",
         default=ServerSettings().stream_period,
         help="most tokens of one chunk when much runs; 1 sends each alone (default: %(default)s)",
@@ -206,7 +211,8 @@ def settings_of(arguments: argparse.Namespace) -> ServerSettings:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """An option's whole number from 1 on."""
     return _whole_number(text, 1, sys.maxsize)
 
 

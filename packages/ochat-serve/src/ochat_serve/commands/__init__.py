@@ -1,0 +1,3 @@
+"""Commands beside serving."""
+
+from __future__ import annotations
