@@ -166,7 +166,9 @@ class DeepSpeedEngine:
 
     def save(self, folder: Path) -> None:
         """See `Engine.save`; DeepSpeed writes its own files, one set a rank."""
-        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+        self._engine.save_checkpoint(
+            str(folder), tag=_TAG, save_latest=False, exclude_frozen_parameters=self._frozen()
+        )
         if self.rank == 0:
             note_writer(folder, self._writer())
 
@@ -180,11 +182,17 @@ class DeepSpeedEngine:
             read_written(folder, self._place)
             return
         try:
-            found, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
+            found, _ = self._engine.load_checkpoint(
+                str(folder), tag=_TAG, load_module_strict=not self._frozen()
+            )
         except Exception as error:  # DeepSpeed raises many kinds, bare Exception among them
             raise CheckpointError(f"DeepSpeed cannot load {folder}: {error}") from error
         if found is None:
             raise CheckpointError(f"{folder} was not written by the DeepSpeed engine")
+
+    def _frozen(self) -> bool:
+        """Whether there is a base that is not trained, which a checkpoint need not hold."""
+        return not all(each.requires_grad for each in self._engine.module.parameters())
 
     def _writer(self) -> Writer:
         """What decides which rank holds what of the optimiser's state."""

@@ -108,8 +108,12 @@ def _longest(config: TrainConfig, data: StoredData, positions: int | None) -> in
     return min([data.longest, *limits])
 
 
-def check_space(output: Path, model_config: PreTrainedConfig) -> None:
+def check_space(
+    output: Path, model_config: PreTrainedConfig, *, adapts: bool = False, merge: bool = True
+) -> None:
     """Refuses a disk that could not even hold one checkpoint and the model.
+
+    An adapter's own files are small beside the merged model.
 
     Raises:
         OutputError: says how much there is and how much it takes.
@@ -118,7 +122,8 @@ def check_space(output: Path, model_config: PreTrainedConfig) -> None:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    needed = checkpoint_bytes(count_parameters(model_config).total)
+    total = count_parameters(model_config).total
+    needed = checkpoint_bytes(total) if not adapts else 4 * total if merge else 0
     if free < needed:
         raise OutputError(
             f"{place} has {free / 2**30:.1f} GiB free, but one checkpoint and the exported model "

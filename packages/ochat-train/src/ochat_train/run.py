@@ -92,7 +92,9 @@ def train(config: TrainConfig) -> TrainResult:
     checkpoint = None
     if choice.rank == 0:
         checkpoint = check_output(config.output, resume=config.resume)
-        check_space(config.output, inputs.model_config)
+        check_space(
+            config.output, inputs.model_config, adapts=config.adapts, merge=config.merge
+        )
     choice.start()
     checkpoint = choice.from_rank_0(checkpoint)
     stored = None if checkpoint is None else read_state(checkpoint)
