@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .digests import verify_digests, write_digests
 from .errors import CheckpointError
 from .files import WRITE_ERRORS, cannot_write, finish_partial, partial_folder, start_partial
 from .tensor_file import load_tensors
@@ -97,6 +98,8 @@ def save_checkpoint(
             text = json.dumps({"format": _FORMAT, **asdict(state)}, indent=2)
             (beside / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
         engine.barrier()
+        write_digests(beside, engine.rank, engine.world_size)
+        engine.barrier()
         if engine.rank == 0:
             finish_partial(folder)
         engine.barrier()
@@ -114,6 +117,38 @@ def latest_checkpoint(root: Path) -> Path | None:
         return None
     found = [folder for folder in root.iterdir() if _NAME.fullmatch(folder.name)]
     return max(found, key=_step_of, default=None)
+
+
+def usable_checkpoint(root: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint whose files are as they were written.
+
+    Returns:
+        It, None if there is no checkpoint at all; and a sentence on each damaged one after it.
+
+    Raises:
+        CheckpointError: there are only damaged ones.
+    """
+    found = list(root.iterdir()) if root.is_dir() else []
+    by_age = sorted((folder for folder in found if _NAME.fullmatch(folder.name)), key=_step_of)
+    damaged: list[str] = []
+    for folder in reversed(by_age):
+        try:
+            verify_digests(folder, read_state(folder).world_size)
+        except CheckpointError as error:
+            damaged.append(f"checkpoint {folder.name} is damaged and passed over: {error}")
+        else:
+            return folder, damaged
+    if damaged:
+        raise CheckpointError(
+            f"{damaged[0]}; and there is no other: start a new run in another --output"
+        )
+    return None, []
+
+
+def remove_leftovers(root: Path) -> None:
+    """Removes what killed saves and prunings left; nothing in it has a checkpoint's name."""
+    for folder in [*root.glob(".step-*.partial"), *root.glob(".step-*.old")]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def prune_checkpoints(root: Path, keep_last: int, best_step: int | None) -> None:

@@ -25,7 +25,7 @@ _FREE_ON_RESUME = frozenset(
     {
         *("resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"),
         *("tensorboard", "wandb", "gradient_checkpointing", "keep_last", "time_limit_minutes"),
-        "merge",
+        *("merge", "rank_timeout"),
     }
 )
 
@@ -74,6 +74,8 @@ class TrainConfig:
             held-out loss; None keeps all.
         time_limit_minutes: after so long a checkpoint is written and the run stops, to be resumed;
             None is never. SIGTERM does the same.
+        rank_timeout: seconds of silence after which a rank counts as lost: it is named, and the
+            others end.
         engine: "auto" takes DeepSpeed if started on several ranks or given its options.
         zero_stage: DeepSpeed's ZeRO stage 0, 1, 2 or 3; None is its configuration file's, else 2.
         deepspeed_config: DeepSpeed configuration file (JSON).
@@ -122,6 +124,7 @@ class TrainConfig:
     checkpoint_steps: int | None = None
     keep_last: int | None = None
     time_limit_minutes: float | None = None
+    rank_timeout: float = 60.0
     engine: EngineName = "auto"
     zero_stage: int | None = None
     deepspeed_config: Path | None = None
@@ -167,6 +170,7 @@ class TrainConfig:
             "eps": self.eps,
             "max_grad_norm": self.max_grad_norm,
             "lora_alpha": self.alpha,
+            "rank_timeout": self.rank_timeout,
         }
         # Written so that "not a number", which every comparison denies, is refused too.
         for name, number in positive.items():

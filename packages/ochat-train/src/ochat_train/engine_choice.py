@@ -6,6 +6,7 @@ Imports no engine before it is built, so that a single process never loads deeps
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -43,6 +44,15 @@ class EngineChoice:
             from .engine_deepspeed import connect
 
             connect()
+
+    def watch(self, seconds: float) -> AbstractContextManager[object]:
+        """Names a rank that is silent for so long and ends this process, as the block lasts."""
+        if self.world_size == 1:
+            return nullcontext()
+        from .broken_connection import watched
+        from .engine_deepspeed import heartbeat
+
+        return watched(heartbeat(seconds))
 
     def from_rank_0(self, path: Path | None) -> Path | None:
         """What rank 0 passed here, on every rank."""

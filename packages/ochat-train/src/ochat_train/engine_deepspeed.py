@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +20,8 @@ from .deepspeed_config import read_deepspeed_config
 from .engine import StepSums, set_learning_rate
 from .errors import CheckpointError, EngineError
 from .forward import TrainingModule
+from .heartbeat import Heartbeat, Ranks, end_process
+from .jit_folder import claim_extensions
 from .optimizer_offload import optimizer_for
 from .optimizer_places import place_stage_1_2, place_stage_3, place_whole
 from .optimizer_state import (
@@ -56,6 +60,10 @@ def connect() -> None:
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # DeepSpeed 0.19 calls collectives by names that torch 2.13 renamed; once a step is too often.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
+    for lock in claim_extensions():
+        print(  # noqa: T201 - the build behind it may take a minute more
+            f"ochat-train: removed {lock}, which a build that was killed had left", file=sys.stderr
+        )
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
     if "WORLD_SIZE" not in os.environ:
         os.environ.update(alone, MASTER_PORT="0")
@@ -69,6 +77,22 @@ def connect() -> None:
         raise EngineError(
             f"cannot connect the ranks: {error}; start them with torchrun or deepspeed"
         ) from error
+
+
+def heartbeat(seconds: float) -> Heartbeat:
+    """A heartbeat over the store that the ranks met at, on a connection of its own."""
+    server = os.environ["MASTER_ADDR"]
+    ranks = Ranks(
+        rank=distributed.get_rank(), world_size=distributed.get_world_size(), server=server
+    )
+    store = distributed.TCPStore(
+        server,
+        int(os.environ["MASTER_PORT"]),
+        is_master=False,
+        timeout=timedelta(seconds=seconds),
+        wait_for_workers=False,
+    )
+    return Heartbeat(store, ranks, seconds, end_process)
 
 
 def broadcast(text: str) -> str:

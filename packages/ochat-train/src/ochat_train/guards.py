@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ochat_templates import load_codec
 
 from .capacity import choose_capacity
-from .checkpoint import latest_checkpoint
+from .checkpoint import remove_leftovers, usable_checkpoint
 from .errors import OutputError
 from .files import refuse_occupied
 from .memory import checkpoint_bytes, count_parameters
@@ -131,23 +131,26 @@ def check_space(
         )
 
 
-def check_output(output: Path, *, resume: bool) -> Path | None:
+def check_output(output: Path, *, resume: bool) -> tuple[Path | None, list[str]]:
     """Refuses an output folder that is in the way.
 
     Returns:
-        The checkpoint to resume from, None to start at the beginning.
+        The checkpoint to resume from, None to start at the beginning; and what a person should know
+        about it.
 
     Raises:
         OutputError: the folder holds something that the run does not continue.
+        CheckpointError: all its checkpoints are damaged.
     """
     if not resume:
         refuse_occupied(output, "add --resume to continue the run in it, or name another folder")
-        return None
-    checkpoint = latest_checkpoint(output / "checkpoints")
+        return None, []
+    checkpoint, notes = usable_checkpoint(output / "checkpoints")
+    remove_leftovers(output / "checkpoints")
     # A run that was stopped before its first checkpoint has settings, and no model yet.
     if checkpoint is None and ((output / "model").exists() or not _holds_run(output)):
         refuse_occupied(output, "it has no checkpoint to resume from; name another folder")
-    return checkpoint
+    return checkpoint, notes
 
 
 def _holds_run(output: Path) -> bool:

@@ -117,6 +117,12 @@ class StoredOptimizer:
         return torch.cat([part[key].flatten() for part in parts])
 
     def _add_whole(self, state: Mapping[str, Any], names: Sequence[str]) -> None:
+        if "state" not in state:
+            raise CheckpointError(
+                "the checkpoint was written with ZeRO stage 0 in bf16, whose state only "
+                "the same stage and number of ranks can read; resume with these, and use stage 1 "
+                "for runs that may have to move"
+            )
         for index, name in enumerate(names):
             fields = state["state"][index]
             self.step = fields["step"]

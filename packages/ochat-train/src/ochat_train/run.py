@@ -6,6 +6,7 @@ Puts the parts together in order; each part is a module of its own.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +34,7 @@ from .metrics import MetricsLog, best_step
 from .metrics_services import open_services
 from .model import weights_digest
 from .progress import Progress
+from .rank_log import LOG, LogSink, rank_log
 from .run_plan import PlanSettings, RunPlan, plan_epoch
 from .schedule import ADAPTER_RATE, CosineSchedule, automatic_lr
 from .sections import share_steps
@@ -89,17 +91,23 @@ def train(config: TrainConfig) -> TrainResult:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     inputs = check_inputs(choice.config)
-    checkpoint = None
+    checkpoint: Path | None = None
+    notes: list[str] = []
     if choice.rank == 0:
-        checkpoint = check_output(config.output, resume=config.resume)
-        check_space(
-            config.output, inputs.model_config, adapts=config.adapts, merge=config.merge
-        )
+        checkpoint, notes = check_output(config.output, resume=config.resume)
+        check_space(config.output, inputs.model_config, adapts=config.adapts, merge=config.merge)
     choice.start()
-    checkpoint = choice.from_rank_0(checkpoint)
-    stored = None if checkpoint is None else read_state(checkpoint)
-    run = _Run(choice, inputs, stored)
-    return run.execute(checkpoint, stored)
+    with (
+        rank_log(config.output, choice.rank, choice.world_size),
+        choice.watch(config.rank_timeout),
+    ):
+        for note in notes:
+            LOG.warning(note)
+            print(f"ochat-train: {note}", file=sys.stderr)  # noqa: T201 - also with --quiet
+        checkpoint = choice.from_rank_0(checkpoint)
+        stored = None if checkpoint is None else read_state(checkpoint)
+        run = _Run(choice, inputs, stored)
+        return run.execute(checkpoint, stored)
 
 
 class _Run:
@@ -179,12 +187,15 @@ class _Run:
 
     def _loop_parts(self, engine: Engine, state: RunState) -> LoopParts:
         config = self.config
-        metrics = self._open_output(state.step) if engine.rank == 0 else []
+        metrics: list[MetricsSink] = [LogSink()]
+        if engine.rank == 0:
+            metrics += self._open_output(state.step)
         engine.barrier()
 
         def checkpoint(step: int, tokens: int) -> None:
             state = self._state(step, tokens)
             parts = self._model_parts(state)
+            LOG.info("saving a checkpoint after step %d", step)
             weights, dtype = engine.whole_weights(), engine.model.dtype
             save_checkpoint(
                 config.output / "checkpoints",

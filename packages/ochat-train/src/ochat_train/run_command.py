@@ -203,6 +203,13 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "--zero-stage", type=int, metavar="N", help="DeepSpeed's ZeRO stage: 0 to 3 (default 2)"
     )
     group.add_argument(
+        "--rank-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="name a rank that shows no sign of life for so long, and end the others (default 60); "
+        "slow saves and long steps do not count",
+    )
+    group.add_argument(
         "--deepspeed",
         dest="deepspeed_config",
         type=Path,
