@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ochat_templates import get_template
+
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
 BLOCK = re.compile(
@@ -48,3 +50,11 @@ def test_the_blocks_of_a_readme_run_in_order(readme: Path, tmp_path: Path) -> No
             check=False,
         )
         assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
+
+
+def test_the_table_of_models_names_templates_of_that_context() -> None:
+    table = (ROOT / "docs/moving-from-openchat.md").read_text(encoding="utf-8")
+    rows = re.findall(r"B, (\d+) \| `ochat-serve \S+ --model-type (\S+)` \|", table)
+    assert len(rows) == 8
+    for context, model_type in rows:
+        assert get_template(model_type).context_length == int(context)
