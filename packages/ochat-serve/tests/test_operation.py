@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,17 @@ def test_metrics_count_what_happened_and_name_no_key(serve: Callable[..., LocalS
     ):
         assert line in text.splitlines()
     assert "sk-one" not in text
+
+
+def test_the_dashboard_asks_only_for_what_is_measured(serve: Callable[..., LocalServer]) -> None:
+    server = serve(settings=ServerSettings(api_keys=("sk-one",)))
+    server.post("/v1/chat/completions", ASK, key="sk-one")
+    measured = set(re.findall(r"^(ochat_serve_\w+)", _metrics(server, "sk-one"), re.MULTILINE))
+    text = (resources.files("ochat_serve") / "grafana.json").read_text()
+    asked = set(re.findall(r"ochat_serve_\w+", text))
+    assert len(json.loads(text)["panels"]) == 8
+    assert len(asked) >= 7
+    assert asked <= measured
 
 
 def _metrics(server: LocalServer, key: str) -> str:

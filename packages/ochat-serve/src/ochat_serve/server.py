@@ -130,7 +130,9 @@ def serve(
         config.load()
     except OSError as error:
         raise SetupError(f"The certificate cannot be used ({error}).") from error
-    return asyncio.run(_serve(app, engine, listening, _Server(config), on_ready))
+    # uvloop where it is installed; vLLM brings it.
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        return runner.run(_serve(app, engine, listening, _Server(config), on_ready))
 
 
 async def _serve(
