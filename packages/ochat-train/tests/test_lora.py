@@ -308,6 +308,38 @@ def test_resuming_with_another_rank_or_over_another_base_is_refused(
         train(replace(finished, resume=True, model=other))
 
 
+def test_exports_that_cannot_be_are_refused_in_a_sentence(
+    finished: TrainConfig, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter, output = tmp_path / "adapter", tmp_path / "output"
+    shutil.copytree(finished.output / "adapter", adapter)
+    file = adapter / "adapter_config.json"
+    settings = json.loads(file.read_text()) | {"base_model_name_or_path": "/gone"}
+    file.write_text(json.dumps(settings))
+    weights = adapter / "adapter_model.safetensors"
+    small = tmp_path / "small"
+    shutil.copytree(base, small)
+    tensors = load_file(small / "model.safetensors")
+    config = json.loads((small / "config.json").read_text()) | {"intermediate_size": 24}
+    (small / "config.json").write_text(json.dumps(config))
+    for name in [name for name in tensors if ".mlp." in name]:
+        tensors[name] = tensors[name][..., :24] if "down" in name else tensors[name][:24]
+        tensors[name] = tensors[name].contiguous()
+    save_file(tensors, small / "model.safetensors", metadata={"format": "pt"})
+
+    def refused(*more: str) -> str:
+        assert main(["export", str(adapter), "--output", str(output), *more]) == 1
+        assert not output.exists()
+        return capsys.readouterr().err
+
+    assert "give it with --base" in refused()
+    assert "cannot load the adapter" in refused("--base", str(small))
+    weights.write_bytes(b"no tensors")
+    assert "cannot load the adapter" in refused("--base", str(base))
+    assert main(["export", str(base), "--output", str(output), "--adapter"]) == 1
+    assert "holds no adapter" in capsys.readouterr().err
+
+
 def test_an_adapter_needs_no_room_for_the_optimiser_of_its_base(
     finished: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

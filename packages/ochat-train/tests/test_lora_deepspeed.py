@@ -91,3 +91,29 @@ def test_two_ranks_train_the_adapter_that_one_process_trains(
     _run(environment, [*command, "--resume"])
     again = load_file(two / "adapter" / "adapter_model.safetensors")
     assert all((again[name] == tensor).all() for name, tensor in ours.items())
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_an_optimiser_on_the_host_trains_the_model_of_one_process(
+    base: Path, dataset: Path, environment: dict[str, str], tmp_path: Path, stage: int
+) -> None:
+    """DeepSpeed's AdamW for the CPU, whose first start compiles for minutes; resumed exactly."""
+    zero: dict[str, object] = {"stage": stage, "offload_optimizer": {"device": "cpu"}}
+    if stage == 3:
+        zero["offload_param"] = {"device": "cpu"}
+    (tmp_path / "ds.json").write_text(json.dumps({"zero_optimization": zero}))
+    one, two = tmp_path / "one", tmp_path / "two"
+    _run(environment, [*SINGLE, *_arguments(base, dataset, one, "--accumulation", "2")])
+    command = [*TORCHRUN, *_arguments(base, dataset, two, "--deepspeed")]
+    command.append(str(tmp_path / "ds.json"))
+    _run(environment, command)
+    assert _losses(two) == pytest.approx(_losses(one), rel=1e-5)
+    ours = load_file(two / "model" / "model.safetensors")
+    for name, tensor in load_file(one / "model" / "model.safetensors").items():
+        assert (ours[name] - tensor).norm() <= 1e-4 * tensor.norm(), name
+    shutil.rmtree(two / "model")
+    for checkpoint in sorted((two / "checkpoints").iterdir())[1:]:
+        shutil.rmtree(checkpoint)
+    _run(environment, [*command, "--resume"])
+    again = load_file(two / "model" / "model.safetensors")
+    assert all((again[name] == tensor).all() for name, tensor in ours.items())

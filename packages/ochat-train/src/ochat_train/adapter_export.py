@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ochat_templates import ModelCard, load_codec
 
-from .errors import OutputError
+from .errors import ModelError, OutputError
 from .export import (
     ModelParts,
     TrainedModel,
@@ -109,6 +109,10 @@ def export_folder(source: Path, output: Path, *, base: Path | None, merge: bool)
     """
     refuse_occupied(output)
     place = base_of(source) if base is None else base
+    if base is None and not place.is_dir():
+        raise ModelError(
+            f"the base of the adapter {source} was {place}, which is not here; give it with --base"
+        )
     read_config(place)
     require_weights(place)
     card = ModelCard.read(source)

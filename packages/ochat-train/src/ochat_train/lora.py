@@ -85,8 +85,8 @@ def add_adapter(model: PreTrainedModel, config: TrainConfig) -> Adapter:
     settings = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora_rank,
-        # PEFT's annotation says int; it only divides.
-        lora_alpha=config.alpha,  # pyrefly: ignore[bad-argument-type]
+        # PEFT's annotation says int, and some programs read nothing else; it only divides.
+        lora_alpha=int(config.alpha) if config.alpha.is_integer() else cast("int", config.alpha),
         lora_dropout=config.lora_dropout,
         target_modules=_ALL_LINEAR if names == [_ALL_LINEAR] else names,
     )
