@@ -55,7 +55,7 @@ def _arguments(base: Path, data: Path, output: Path, *more: str) -> list[str]:
 
 
 def _run(environment: dict[str, str], command: list[str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
@@ -97,7 +97,7 @@ def test_two_ranks_train_the_adapter_that_one_process_trains(
 def test_an_optimiser_on_the_host_trains_the_model_of_one_process(
     base: Path, dataset: Path, environment: dict[str, str], tmp_path: Path, stage: int
 ) -> None:
-    """DeepSpeed's AdamW for the CPU, whose first start compiles for minutes; resumed exactly."""
+    """DeepSpeed's AdamW for the CPU, whose first start compiles for minutes; resumed to rounding."""
     zero: dict[str, object] = {"stage": stage, "offload_optimizer": {"device": "cpu"}}
     if stage == 3:
         zero["offload_param"] = {"device": "cpu"}
@@ -115,5 +115,7 @@ def test_an_optimiser_on_the_host_trains_the_model_of_one_process(
     for checkpoint in sorted((two / "checkpoints").iterdir())[1:]:
         shutil.rmtree(checkpoint)
     _run(environment, [*command, "--resume"])
+    # Its kernel keeps products of the betas of its own, which a resumed one takes anew as powers.
     again = load_file(two / "model" / "model.safetensors")
-    assert all((again[name] == tensor).all() for name, tensor in ours.items())
+    for name, tensor in ours.items():
+        assert (again[name] - tensor).norm() <= 1e-6 * tensor.norm(), name
