@@ -97,7 +97,7 @@ def test_two_ranks_train_the_adapter_that_one_process_trains(
 def test_an_optimiser_on_the_host_trains_the_model_of_one_process(
     base: Path, dataset: Path, environment: dict[str, str], tmp_path: Path, stage: int
 ) -> None:
-    """DeepSpeed's AdamW for the CPU, whose first start compiles for minutes; resumed to rounding."""
+    """DeepSpeed's AdamW for the CPU; its first start compiles for minutes. Resumed to rounding."""
     zero: dict[str, object] = {"stage": stage, "offload_optimizer": {"device": "cpu"}}
     if stage == 3:
         zero["offload_param"] = {"device": "cpu"}
