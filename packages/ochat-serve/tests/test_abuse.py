@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,16 @@ def fuzz(server: LocalServer, cases: int, seed: int) -> set[int]:
     rng = random.Random(seed)  # noqa: S311 (cases, no secrets)
     seen: set[int] = set()
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+    with closing(connection):
+        _send_all(connection, cases, rng, seen)
+    status, body = server.post(PATHS[0], BASES[PATHS[0]])
+    assert (status, body["choices"][0]["finish_reason"]) == (200, "stop")
+    return seen
+
+
+def _send_all(
+    connection: http.client.HTTPConnection, cases: int, rng: random.Random, seen: set[int]
+) -> None:
     for _ in range(cases):
         path, raw = fuzzed(rng)
         status, answer = send(connection, path, raw)
@@ -99,10 +110,6 @@ def fuzz(server: LocalServer, cases: int, seed: int) -> set[int]:
             error = json.loads(answer)["error"]
             assert set(error) == {"message", "type", "param", "code"}, (path, raw)
             assert len(error["message"]) < 1000
-    connection.close()
-    status, body = server.post(PATHS[0], BASES[PATHS[0]])
-    assert (status, body["choices"][0]["finish_reason"]) == (200, "stop")
-    return seen
 
 
 def test_fuzzed_bodies_never_break_the_server(serve: Callable[..., LocalServer]) -> None:

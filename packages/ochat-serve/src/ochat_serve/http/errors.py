@@ -40,12 +40,15 @@ _STATUS: dict[type[RequestError], int] = {
     BodyTimeoutError: 408,
 }
 _CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
-_SHOWN_CHARACTERS = 60
+_SHOWN_CHARACTERS, _MESSAGE_CHARACTERS = 60, 800
 _RETRY_SECONDS = 5.0  # a supervisor has started another server by then
 
 
 def error_body(message: str, *, kind: str, param: str | None, code: str | None) -> bytes:
     """The JSON of OpenAI's error object."""
+    if len(message) > _MESSAGE_CHARACTERS:  # an answer does not grow with what was sent
+        half = _MESSAGE_CHARACTERS // 2
+        message = f"{message[:half]} ... {message[-half:]}"
     error = {"message": message, "type": kind, "param": param, "code": code}
     return json.dumps({"error": error}, separators=(",", ":")).encode()
 
