@@ -67,6 +67,14 @@ def table(runs: Sequence[RunLine]) -> str:
     return "\n".join(lines_of(rows))
 
 
+def markdown(runs: Sequence[RunLine]) -> str:
+    """The same table in Markdown."""
+    rows = [_HEADER, ("---",) * len(_HEADER), *(_cells(run) for run in runs)]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows
+    )
+
+
 def comparisons(runs: Sequence[RunLine]) -> list[dict[str, object]]:
     """The first run against each other: both labels, gap, whether the intervals overlap."""
     return [

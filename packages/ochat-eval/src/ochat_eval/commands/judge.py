@@ -25,8 +25,8 @@ _EPILOG = """\
 Files are those of FastChat (MT-bench's question.jsonl, judge_prompts.jsonl, answers, judgements)
 and of alpaca_eval (model outputs, annotations); none of them is shipped. Without --prompts, prompts
 of our own are used, whose scores are not those of MT-bench's. A folder is resumed by the same
-command; no question is put to the same judge twice. --dry-run judges by a fixed rule instead of a model:
-its figures say nothing about a model.
+command; no question is put to the same judge twice. --dry-run judges by a fixed rule instead of a
+model: its figures say nothing about a model.
 
 examples:
   ochat-eval judge answer --questions question.jsonl --base-url http://localhost:18888/v1 \\
