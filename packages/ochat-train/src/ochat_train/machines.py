@@ -262,7 +262,10 @@ def table_lines(table: dict[str, Any]) -> list[str]:
         for model in table["models"]:
             cells = [_cell(machine["ways"], ways) for machine in model["machines"]]
             lines.append(_row(f"{model['name']} ({model['parameters'] / 1e9:.2f} B)", cells))
-    return [*lines, "", "+C: the optimiser, or weights too, in the host's memory; Z: ZeRO's stage"]
+    note = (
+        "+C: the optimiser, in stage 3 weights too, is the host's: 16 to 18 bytes a parameter there"
+    )
+    return [*lines, "", f"{note}; Z: ZeRO's stage"]
 
 
 def _cell(ways: dict[str, Any], order: Sequence[Way]) -> str:
