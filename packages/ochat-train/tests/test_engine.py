@@ -112,7 +112,10 @@ def test_the_optimiser_state_survives_saving_bit_for_bit(
 def test_a_missing_or_damaged_optimiser_file_is_named(
     make_model: MakeModel, tmp_path: Path, content: bytes | None
 ) -> None:
+    engine = _engine(make_model)
+    engine.save(tmp_path)
+    (tmp_path / "optimizer.pt").unlink()
     if content is not None:
         (tmp_path / "optimizer.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"optimizer\.pt"):
-        _engine(make_model).load(tmp_path)
+        engine.load(tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -98,7 +99,10 @@ def train(config: TrainConfig) -> TrainResult:
         check_space(config.output, inputs.model_config, adapts=config.adapts, merge=config.merge)
     choice.start()
     with (
-        rank_log(config.output, choice.rank, choice.world_size),
+        # One process refuses before anything is written, and has a screen of its own.
+        rank_log(config.output, choice.rank, choice.world_size)
+        if choice.world_size > 1
+        else nullcontext(),
         choice.watch(config.rank_timeout),
     ):
         for note in notes:
@@ -147,7 +151,10 @@ class _Run:
         loop = TrainingLoop(parts, step=state.step, tokens=state.tokens)
         started = time.perf_counter()
         try:
-            with parts.stop.listening():
+            with (
+                rank_log(self.config.output, 0, 1) if engine.world_size == 1 else nullcontext(),
+                parts.stop.listening(),
+            ):
                 loop.run()
         finally:
             self.progress.close()
