@@ -15,7 +15,9 @@ from ochat_eval.commands import (
     compare,
     gate,
     grade,
+    headline,
     judge,
+    leaderboard,
     report,
     rescore,
     run,
@@ -80,7 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, grade, rescore, compare, gate, report, judge, winrate, tasks, bridge):
+    for command in (
+        run,
+        grade,
+        rescore,
+        compare,
+        gate,
+        report,
+        judge,
+        winrate,
+        leaderboard,
+        headline,
+        tasks,
+        bridge,
+    ):
         command.add_parser(commands)
     return parser
 

@@ -39,6 +39,8 @@ class SpawnedBackend:
         self._process: asyncio.subprocess.Process | None = None
         self._http: HttpBackend | None = None
         self._resources = contextlib.AsyncExitStack()
+        # Of the server while it runs, for who wants to ask it by other means.
+        self.address = self.key = self.served = ""
 
     async def __aenter__(self) -> Self:
         """Start the server and wait until it takes requests.
@@ -68,6 +70,7 @@ class SpawnedBackend:
             await self._wait_until_ready(port, log)
             address = f"http://127.0.0.1:{port}/v1"
             name = await _served_name(address, key)
+            self.address, self.key, self.served = address, key, name
             config = replace(self._config, base_url=address, api_key=key, model=name)
             self._http = await HttpBackend(config).__aenter__()
         except BaseException:
