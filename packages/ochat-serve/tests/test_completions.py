@@ -142,6 +142,7 @@ def test_special_tokens_are_put_before_a_text_unless_told_otherwise(
         ({"prompt": None}, "prompt"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"best_of": 3}, "best_of"),
+        ({"prompt": ["a"] * 100, "n": 128}, "n"),
         ({"suffix": "x"}, "suffix"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"logit_bias": {"999999": 1}}, "logit_bias"),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ochat_serve import (
     SetupError,
     create_engine,
 )
+from ochat_serve.engine import TokenLogprobs
 from ochat_serve.engine.transformers import TransformersEngine
 from ochat_serve.testing import LocalServer, free_port, wait_until
 from ochat_templates import Codec, Conversation, Message
@@ -131,7 +133,13 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         cases = [(p, GREEDY) for p in prompts]
         cases += list(zip(prompts, stopping, strict=True))
         cases += [(p, penalised) for p in prompts]
+        biased = SamplingParams(temperature=0.0, max_tokens=4, logit_bias=((7, 100.0), (9, -100.0)))
+        cases.append((prompts[0], biased))
+        # Told of five tokens at once: the answer is the same.
+        cases.append((prompts[1], replace(GREEDY, stream_interval=5)))
         expected = await answers(reference, cases)
+        assert expected[-2][0] == [7] * 4
+        scores = await scored(reference, prompts[0])
         await reference.stop()
         engine = vllm(model_folder)
         with pytest.raises(EngineDeadError):
@@ -143,6 +151,13 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
             assert len(alive(engine_pids)) >= 1
             assert await answers(engine, cases) == expected
             assert [reason for _, reason in expected[6:12]].count("stop") >= 3
+            found = await scored(engine, prompts[0])
+            assert [(e.token_id, [i for i, _ in e.top]) for e in found] == [
+                (e.token_id, [i for i, _ in e.top]) for e in scores
+            ]
+            assert [e.logprob for e in found] == pytest.approx(
+                [e.logprob for e in scores], abs=1e-3
+            )
             await check_seed(engine, prompts[0])
             await check_abort(engine, prompts[0])
         finally:
@@ -152,6 +167,17 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         wait_until(lambda: not alive(engine_pids), seconds=20)
 
     asyncio.run(run())
+
+
+async def scored(engine: Engine, prompt: list[int]) -> list[TokenLogprobs]:
+    """Log probabilities of prompt and answer."""
+    sampling = SamplingParams(temperature=0.0, max_tokens=6, logprobs=3, prompt_logprobs=2)
+    entries: list[TokenLogprobs] = []
+    async with aclosing(engine.generate(prompt, sampling, "scored")) as events:
+        async for event in events:
+            entries += [*event.prompt_logprobs, *event.logprobs]
+    assert len(entries) == len(prompt) - 1 + 6
+    return entries
 
 
 async def check_seed(engine: Engine, prompt: list[int]) -> None:

@@ -149,6 +149,13 @@ class CompletionBody(SamplingBody):
     def to_request(self) -> CompletionRequest:
         """The request in the chat layer's terms; null means the default everywhere."""
         n = 1 if self.n is None else self.n
+        if n * len(self.prompt) > _MOST_PROMPTS:
+            raise RequestError(
+                f"Expected at most {_MOST_PROMPTS} answers, got {n} for each of "
+                f"{len(self.prompt)} prompts.",
+                param="n",
+                code="invalid_value",
+            )
         if self.best_of not in (None, n):
             raise RequestError(
                 "best_of other than n is not supported.", param="best_of", code="invalid_value"
