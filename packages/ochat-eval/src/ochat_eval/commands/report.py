@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Show accuracy with its 95 % Wilson interval of one or more run folders, and "
         "whether the interval of the first overlaps each other's. Intervals that do not overlap "
         "show a difference; intervals that do overlap do not show that there is none.",
-        epilog="examples: ochat-eval report runs/gpt4 runs/gpt3; "
+        epilog="example: ochat-eval report runs/gpt4 runs/gpt3, or "
         "ochat-eval report runs/gpt4 --html gpt4.html",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a run folder")

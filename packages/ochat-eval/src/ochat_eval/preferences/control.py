@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ochat_eval.preferences.annotations import Preference
-from ochat_eval.statistics.intervals import Z95, Floats, bootstrap, numbered
+from ochat_eval.statistics.intervals import Z95, Floats, bootstrap, numbered, wilson
 from ochat_eval.statistics.logistic import fit, logit, sigmoid
 
 # Normal priors of mean 0. A judge's gain from one standard deviation of length is rarely beyond 2
@@ -96,6 +96,9 @@ def controlled(
     spread = Z95 * deviation
     bounds = [min(lowest, middle - spread), middle, max(highest, middle + spread)]
     low, share, high = sigmoid(np.array(bounds))
+    if not answers.std():
+        # Resampling cannot show what else a judge of one mind might have said; a count can.
+        low, high = wilson(float(answers.mean()), int(clusters.max()) + 1)
     return Controlled(
         share=float(share),
         error=float(deviation * share * (1 - share)),
