@@ -123,17 +123,15 @@ class ChatService:
             async for delta in deltas:
                 yield delta
 
-    async def stream_all(self, chats: Sequence[PreparedChat]) -> AsyncGenerator[Delta]:
+    def stream_all(self, chats: Sequence[PreparedChat]) -> AsyncGenerator[Delta]:
         """As `stream`, for several prompts; answers are numbered through, prompt by prompt."""
         pairs = [(chat, index) for chat in chats for index in range(chat.request.n)]
         answers = [
             answer_of(self.engine, self.model.codec, chat, index, number)
             for number, (chat, index) in enumerate(pairs)
         ]
-        merged = answers[0] if len(answers) == 1 else merge(answers)
-        async with aclosing(merged):
-            async for delta in merged:
-                yield delta
+        # No generator of its own around a single answer: each costs time with every token.
+        return answers[0] if len(answers) == 1 else merge(answers)
 
     def _prompt_ids(self, prompt: str | tuple[int, ...], *, add_special_tokens: bool) -> list[int]:
         codec = self.model.codec
