@@ -6,6 +6,7 @@ Heavy imports happen after the command line and the model folder were found to b
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import sys
@@ -92,6 +93,7 @@ def run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequenc
 
 def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequence[str]) -> int:
     _require_keys_in_public(arguments)
+    from ochat_serve.engine.adapters import read_adapters
     from ochat_serve.model_folder import open_model_folder
     from ochat_serve.server import Certificate, bind, serve
 
@@ -102,6 +104,9 @@ def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequen
         max_model_len=arguments.max_model_len,
         needs_weights=engine_name != "scripted",
     )
+    adapters = read_adapters(arguments.adapters, folder.model.codec, folder.model.names)
+    model = folder.model.with_adapters(*(adapter.name for adapter in adapters))
+    folder = dataclasses.replace(folder, model=model)
     settings = settings_of(arguments)
     say(f"ochat-serve: loading {folder.path} with the {engine_name} engine ...")
     options = EngineOptions(
@@ -110,6 +115,7 @@ def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequen
         device=arguments.device,
         threads=arguments.threads,
         shutdown_seconds=settings.shutdown_seconds,
+        adapters=adapters,
         vllm_arguments=tuple(vllm_arguments),
         engine_stats=arguments.engine_stats,
     )

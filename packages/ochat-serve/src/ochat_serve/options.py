@@ -56,6 +56,15 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="template, such as openchat_v3.2 (default: what openchat.json in MODEL says)",
     )
     group.add_argument(
+        "--adapters",
+        "--lora-modules",
+        nargs="+",
+        default=(),
+        metavar="NAME=FOLDER",
+        help="LoRA adapters of MODEL, each served as the model NAME (needs peft with the "
+        "transformers engine)",
+    )
+    group.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",

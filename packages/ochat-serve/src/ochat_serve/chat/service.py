@@ -167,6 +167,7 @@ class ChatService:
             request.sampling,
             max_tokens=room if request.max_tokens is None else max(request.max_tokens, 1),
             stop_ids=tuple(dict.fromkeys((*stop_ids, *request.stop_token_ids))),
+            adapter=self.model.adapter_of(request.model),
         )
         for name in sorted(sampling.requested() - self.engine.capabilities):
             field = _FIELD_OF.get(name, name)

@@ -39,6 +39,7 @@ class SamplingParams:
             reports nothing. They are the model's own, before penalties and temperature.
         prompt_logprobs: The same for the ids of the prompt.
         json_schema: A JSON schema, as text, that the answer must fulfil; None leaves it free.
+        adapter: Name of an adapter that the engine was made with; "" is the model itself.
         stream_interval: After the first, an event may wait for so many tokens; the last never
             waits. Engines that cannot wait may ignore it: it changes no answer.
         cache_salt: Requests share cached prefixes only with requests of the same salt; "" is
@@ -61,6 +62,7 @@ class SamplingParams:
     prompt_logprobs: int | None = None
     json_schema: str | None = None
     cache_salt: str = ""
+    adapter: str = ""
     stream_interval: int = 1
 
     def requested(self) -> frozenset[str]:

@@ -16,6 +16,7 @@ from ochat_serve.errors import SetupError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import Engine
 
 ENGINE_NAMES = ("auto", "vllm", "transformers", "scripted")
@@ -38,6 +39,7 @@ class EngineOptions:
         threads: CPU threads of the Transformers engine; None lets it choose.
         shutdown_seconds: How long running answers may take after a signal to stop.
         engine_stats: Whether vLLM gathers and logs its own statistics.
+        adapters: Served beside the model.
         vllm_arguments: Arguments passed through to vLLM's engine.
     """
 
@@ -47,6 +49,7 @@ class EngineOptions:
     threads: int | None = None
     shutdown_seconds: int = 30
     engine_stats: bool = False
+    adapters: tuple[Adapter, ...] = ()
     vllm_arguments: tuple[str, ...] = ()
 
 
@@ -72,6 +75,8 @@ def create_engine(name: str, folder: Path, options: EngineOptions) -> Engine:
         SetupError: The engine is not installed, or does not know an argument.
     """
     if name == "scripted":
+        if options.adapters:
+            raise SetupError("The scripted engine has no weights, so it takes no --adapters.")
         return ScriptedEngine(
             tokens_per_second=_SCRIPTED_TOKENS_PER_SECOND, max_model_len=options.max_model_len
         )
@@ -89,6 +94,7 @@ def _create_transformers(folder: Path, options: EngineOptions) -> Engine:
         dtype=options.dtype,
         device=options.device,
         threads=options.threads,
+        adapters=options.adapters,
     )
 
 
@@ -111,5 +117,6 @@ def _create_vllm(folder: Path, options: EngineOptions) -> Engine:
         dtype=options.dtype,
         shutdown_seconds=options.shutdown_seconds,
         engine_stats=options.engine_stats,
+        adapters=options.adapters,
         extra_arguments=options.vllm_arguments,
     )

@@ -66,7 +66,13 @@ class DecodeLoop:
     """Runs jobs on a loaded model until told to stop."""
 
     def __init__(
-        self, model: PreTrainedModel, *, max_model_len: int, max_num_seqs: int, threads: int
+        self,
+        model: PreTrainedModel,
+        *,
+        max_model_len: int,
+        max_num_seqs: int,
+        threads: int,
+        use_adapter: Callable[[str], None] | None = None,
     ) -> None:
         """Start the thread.
 
@@ -75,7 +81,10 @@ class DecodeLoop:
             max_model_len: Most tokens of prompt and answer together.
             max_num_seqs: Requests computed in turn; further ones wait.
             threads: Threads of one operation on the CPU.
+            use_adapter: Makes the model the one of that adapter, "" the model itself; None where
+                there are no adapters.
         """
+        self._use_adapter = use_adapter
         self._model = model
         # Transformers 5.24 renamed it; the old name is to vanish in 5.40.
         parameters = inspect.signature(model.forward).parameters
@@ -180,6 +189,8 @@ class DecodeLoop:
         """Feed pending ids; the next token, or None while the prompt is not through."""
         piece = sequence.pending[:_PREFILL_TOKENS]
         sequence.pending = sequence.pending[_PREFILL_TOKENS:]
+        if self._use_adapter is not None:
+            self._use_adapter(sequence.job.sampling.adapter)
         of_prompt = sequence.job.sampling.prompt_logprobs
         # Every position of the prompt, or the last one alone.
         keep = 0 if of_prompt is not None and not sequence.generated else 1

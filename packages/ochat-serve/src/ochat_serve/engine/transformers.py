@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import SamplingParams
 
 _DTYPES = {
@@ -49,6 +50,7 @@ class TransformersEngine:
         device: str = "auto",
         max_num_seqs: int = 64,
         threads: int | None = None,
+        adapters: Sequence[Adapter] = (),
     ) -> None:
         """Choose what `start` will load.
 
@@ -59,8 +61,10 @@ class TransformersEngine:
             device: `auto` (a GPU if there is one), or a torch device such as `cuda:1`.
             max_num_seqs: Requests computed in turn; further ones wait.
             threads: CPU threads of one operation; None leaves one core to the server.
+            adapters: Served beside the model, chosen by `SamplingParams.adapter`.
         """
         self._folder = folder
+        self._adapters = tuple(adapters)
         self._dtype = dtype
         self._device = device
         self._max_num_seqs = max_num_seqs
@@ -71,8 +75,14 @@ class TransformersEngine:
     async def start(self) -> None:
         """Load the model and start the decode thread; see `Engine.start`."""
         model = await asyncio.to_thread(self._load)
+        switch = None
+        if self._adapters:
+            from ochat_serve.engine.peft import load_adapters
+
+            switch = await asyncio.to_thread(load_adapters, model, self._adapters)
         self._loop = DecodeLoop(
             model,
+            use_adapter=switch,
             max_model_len=self.max_model_len,
             max_num_seqs=self._max_num_seqs,
             threads=self._threads,

@@ -24,6 +24,9 @@ from vllm.exceptions import VLLMError
 from vllm.inputs import tokens_input
 
 # pyrefly: ignore[missing-import]
+from vllm.lora.request import LoRARequest
+
+# pyrefly: ignore[missing-import]
 from vllm.sampling_params import RequestOutputKind
 
 # pyrefly: ignore[missing-import]
@@ -35,6 +38,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 # pyrefly: ignore[missing-import]
 from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
 
+from ochat_serve.engine.adapters import vllm_arguments
 from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent, TokenLogprobs
 from ochat_serve.errors import EngineDeadError, EngineError, SetupError
 
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     # pyrefly: ignore[missing-import]
     from vllm.outputs import RequestOutput
 
+    from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import SamplingParams
 
 
@@ -69,6 +74,7 @@ class VllmEngine:
         dtype: str = "auto",
         shutdown_seconds: int = 0,
         engine_stats: bool = False,
+        adapters: Sequence[Adapter] = (),
         extra_arguments: Sequence[str] = (),
     ) -> None:
         """Choose what `start` will run.
@@ -79,6 +85,7 @@ class VllmEngine:
             dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
             shutdown_seconds: How long vLLM's own process works on when it is told to stop.
             engine_stats: Whether vLLM gathers and logs its own statistics.
+            adapters: Served beside the model, chosen by `SamplingParams.adapter`.
             extra_arguments: Further command line arguments of vLLM's engine, such as
                 `--tensor-parallel-size 2`.
 
@@ -93,9 +100,15 @@ class VllmEngine:
                 *(() if engine_stats else ("--disable-log-stats",)),
                 # Sampling defaults come from the request, not from the model's files.
                 *("--generation-config", "vllm"),
+                *vllm_arguments(adapters),
                 *extra_arguments,
             ]
         )
+        self._adapters = {
+            # Counted from 1: vLLM keeps 0 for the model itself.
+            adapter.name: LoRARequest(adapter.name, number, str(adapter.folder))
+            for number, adapter in enumerate(adapters, start=1)
+        }
         self._llm: AsyncLLM | None = None
         self._running: set[str] = set()
         self.max_model_len = max_model_len
@@ -142,7 +155,10 @@ class VllmEngine:
         """Answer one prompt; see `Engine.generate`."""
         salt = sampling.cache_salt or None
         prompt = tokens_input(list(prompt_ids), cache_salt=salt)
-        outputs = self._living().generate(prompt, _vllm_sampling(sampling), request_id)
+        adapter = self._adapters[sampling.adapter] if sampling.adapter else None
+        outputs = self._living().generate(
+            prompt, _vllm_sampling(sampling), request_id, lora_request=adapter
+        )
         self._running.add(request_id)
         try:
             # vLLM aborts the request when its generator is closed.
