@@ -142,8 +142,6 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         scores = await scored(reference, prompts[0])
         await reference.stop()
         engine = vllm(model_folder)
-        with pytest.raises(EngineDeadError):
-            engine.check_health()
         await engine.start()
         try:
             engine.check_health()
