@@ -107,17 +107,32 @@ def test_two_ranks_train_like_one_process_and_resume_exactly(
     assert _losses(tmp_path / "two") == pytest.approx(_losses(tmp_path / "one"), rel=1e-5)
 
 
-@pytest.mark.parametrize("stage", ["1", "3"])
-def test_two_ranks_that_accumulate_train_like_one_process_that_does(
-    base_model: Path, dataset: Path, environment: dict[str, str], tmp_path: Path, stage: str
+EVERYDAY = {("1", 2), ("3", 2)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "several"),
+    [
+        pytest.param(*case, marks=() if case in EVERYDAY else pytest.mark.slow)
+        for case in [(stage, several) for stage in "0123" for several in (1, 2)]
+    ],
+)
+def test_two_ranks_train_like_one_process_that_accumulates_their_batches(
+    base_model: Path,
+    dataset: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    stage: str,
+    several: int,
 ) -> None:
     """Two ranks of two batches a step hold the four batches that one process accumulates."""
-    common = ["--batch-tokens", "256", "--eps", "1e-5", "--lr", "1e-3"]
+    common = ["--batch-tokens", "256", "--eps", "1e-5", "--lr", "1e-3", "--epochs", "1"]
     arguments = _arguments(base_model, dataset, tmp_path / "one", *common)
-    _run(environment, SINGLE, [*arguments, "--accumulation", "4"])
+    _run(environment, SINGLE, [*arguments, "--accumulation", str(2 * several)])
     arguments = _arguments(base_model, dataset, tmp_path / "two", *common)
-    arguments += ["--accumulation", "2", "--zero-stage", stage]
+    arguments += ["--accumulation", str(several), "--zero-stage", stage]
     _run(environment, TORCHRUN, arguments)
+    assert len(_losses(tmp_path / "two")) > 5
     assert _losses(tmp_path / "two") == pytest.approx(_losses(tmp_path / "one"), rel=1e-6)
     ours, theirs = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("two", "one")
