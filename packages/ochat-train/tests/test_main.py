@@ -204,6 +204,8 @@ def test_export_refuses_what_is_no_checkpoint_and_an_occupied_folder(
 ) -> None:
     assert main(["export", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
     assert "not a complete checkpoint" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "none"), "--output", str(tmp_path / "out")]) == 1
+    assert "there is no checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -57,6 +57,10 @@ def execute(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> Path:
     source: Path = options.checkpoint
+    if not source.is_dir():
+        raise ConfigError(
+            f"there is no checkpoint {source}; give a folder such as run/checkpoints/step-00000100"
+        )
     for folder in (source, source / "model"):
         if (folder / "adapter_config.json").is_file():
             from .adapter_export import export_folder

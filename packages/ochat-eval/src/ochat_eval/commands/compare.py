@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from ochat_eval.commands.numbers import between, share
 from ochat_eval.errors import RunFolderError
 from ochat_eval.table import lines_of
 
@@ -50,9 +51,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     plan = parser.add_argument_group("--power without runs")
     plan.add_argument("--n", type=_count, help="questions")
-    plan.add_argument("--accuracy", type=_share, default=0.5, help="of before (default: 0.5)")
+    plan.add_argument("--accuracy", type=share, default=0.5, help="of before (default: 0.5)")
     plan.add_argument(
-        "--correlation", type=_share, default=0.6, help="of being right (default: 0.6)"
+        "--correlation", type=share, default=0.6, help="of being right (default: 0.6)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.set_defaults(call=call)
@@ -173,21 +174,7 @@ def _row(flip: Flip) -> tuple[str, ...]:
 
 
 def _points(text: str) -> float:
-    return _between(text, 0.0, 100.0)
-
-
-def _share(text: str) -> float:
-    return _between(text, 0.0, 1.0)
-
-
-def _between(text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-    return value
+    return between(text, 0.0, 100.0)
 
 
 def _count(text: str) -> int:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ochat_eval.commands.numbers import between, share
 from ochat_eval.config import RunConfig
 from ochat_eval.graders import family_names
 from ochat_eval.profiles import profile_names
@@ -135,7 +136,7 @@ def _add_asking(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--min-complete",
-        type=_share,
+        type=share,
         default=0.99,
         help="share of questions that must get an answer for exit code 0 (default: 0.99)",
     )
@@ -214,18 +215,4 @@ def _positive(text: str) -> int:
 
 
 def _temperature(text: str) -> float:
-    return _between(text, 0.0, 2.0)
-
-
-def _share(text: str) -> float:
-    return _between(text, 0.0, 1.0)
-
-
-def _between(text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-    return value
+    return between(text, 0.0, 2.0)
