@@ -96,9 +96,12 @@ class Heartbeat:
             self._stop.set()
 
     def silent(self, seconds: float) -> Sequence[int]:
-        """Ranks of which nothing was heard for so long."""
-        now = time.monotonic()
-        return [rank for rank, heard in enumerate(self._heard) if now - heard > seconds]
+        """Ranks of which nothing was heard for so long, as of the store's last answer.
+
+        A store that does not answer says nothing about them: then this machine may be the one that
+        is cut off.
+        """
+        return [r for r, heard in enumerate(self._heard) if self._answered - heard > seconds]
 
     def name(self, rank: int) -> str:
         """A rank with its machine, as it introduced itself."""
@@ -119,10 +122,11 @@ class Heartbeat:
                 values = None  # the watch says so when it lasts
             now = time.monotonic()
             if values is not None:
-                self._answered = now
                 for rank, value in enumerate(values):
                     if value != self._values[rank]:
                         self._values[rank], self._heard[rank] = value, now
+                # Last: `silent` measures the others' silence against it.
+                self._answered = now
             self._stop.wait(self.interval)
 
     def _watch(self) -> None:
