@@ -28,8 +28,8 @@ HATCH = BIN / ("hatch.exe" if os.name == "nt" else "hatch")
 COMPLETE = HOME / "complete"
 
 # A suite is a list of `hatch run` commands; hatch.toml says what each one does and where.
-TEST = ["lint:check", "types", "test"]
-TEST_ALL = ["lint:check", "types", "test-all", "isolated:test"]
+TEST = ["lint:check", "lint:wheels", "types", "test"]
+TEST_ALL = ["lint:check", "lint:wheels", "types", "test-all", "isolated:test"]
 
 
 def main() -> int:
