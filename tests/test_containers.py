@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ochat_serve import ScriptedEngine, ServedModel, build_app
+from ochat_serve.testing import local_server
+from ochat_templates import load_codec
+from ochat_templates.testing import train_sentencepiece
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tools/containers"
@@ -57,3 +63,22 @@ def test_the_images_install_each_package_with_what_it_imports() -> None:
     for name in ("serve.Dockerfile", "train.Dockerfile"):
         assert re.search(r"^USER 10001$", read(name), re.MULTILINE)
     assert "vllm" not in re.sub(r"^#.*$", "", read("train.Dockerfile"), flags=re.MULTILINE)
+
+
+def test_the_cluster_grows_by_a_figure_that_the_server_gives_out(tmp_path: Path) -> None:
+    scaler = next(d for d in documents("kubernetes.yaml") if d["kind"] == "HorizontalPodAutoscaler")
+    (metric,) = [rule["pods"]["metric"]["name"] for rule in scaler["spec"]["metrics"]]
+    texts = ["A few words are enough for a tokenizer."]
+    codec = load_codec(
+        train_sentencepiece(texts * 9, tmp_path / "toy.model", vocab_size=300), "openchat_v3.2"
+    )
+    engine = ScriptedEngine([codec.eot_id])
+    deployment = documents("kubernetes.yaml")[0]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    with local_server(build_app(engine, ServedModel.of(codec)), engine) as server:
+        with urllib.request.urlopen(f"{server.url}/metrics") as page:  # noqa: S310
+            samples = page.read().decode()
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            with urllib.request.urlopen(server.url + container[probe]["httpGet"]["path"]) as page:  # noqa: S310
+                assert page.status == 200
+    assert re.search(rf"^{metric} 0$", samples, re.MULTILINE)

@@ -1,60 +1,71 @@
-"""Every command and code block of the READMEs runs, in order, in an empty folder.
+"""Every command and code block of the pages runs, in order, in an empty folder, or says why not.
 
-A block that cannot run here is fenced as `text`, or carries `<!-- not run: why -->` before it.
+`tools/blocks.py` says how a block is marked.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from blocks import GUIDES, READMES, ROOT, blocks, hidden_commands
 
 from ochat_templates import get_template
 
-ROOT = Path(__file__).resolve().parents[1]
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
-BLOCK = re.compile(
-    r"(?P<skip><!-- not run: [^\n]+ -->\n)?^```(?P<language>bash|python)\n(?P<code>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
+PAGES = (*READMES, *GUIDES)
+# Guides that train or serve a model: in test-all.
+LONG = {"fine-tune.md", "serve.md", "evaluate-and-compare.md"}
+BLOCK_SECONDS = 600.0
 
 
-def blocks(readme: Path) -> list[tuple[str, str]]:
-    found = BLOCK.finditer(readme.read_text(encoding="utf-8"))
-    return [(m["language"], m["code"]) for m in found if not m["skip"]]
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def test_every_package_has_a_readme_with_something_to_run() -> None:
     assert len(READMES) == 6
-    assert all(blocks(readme) for readme in READMES[1:])
+    assert all(any(b.runs and not b.marker for b in blocks(page)) for page in READMES[1:])
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
-def test_the_blocks_of_a_readme_run_in_order(readme: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_command_hides_where_no_test_sees_it(page: Path) -> None:
+    assert hidden_commands(page) == []
+    # A marker that stands apart from its block marks nothing.
+    text = page.read_text(encoding="utf-8")
+    marks = re.findall(r"^<!-- (?:not run|newcomer): ", text, re.MULTILINE)
+    assert len(marks) == len([block for block in blocks(page) if block.marker])
+    fences = re.findall(r"^```", text, re.MULTILINE)
+    assert len(fences) == 2 * len(blocks(page))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.name in LONG else ()) for page in PAGES],
+    ids=name,
+)
+def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for language, code in blocks(readme):
-        command = (
-            ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
+    for block in blocks(page):
+        if not block.runs or block.marker:
+            continue
+        result = block.run(
+            tmp_path, environment, python=sys.executable, timeout_seconds=BLOCK_SECONDS
         )
-        result = subprocess.run(
-            [*command, code],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
+        assert result.returncode == 0, f"{block.code}\n{result.stdout}"
 
 
 def test_the_table_of_models_names_templates_of_that_context() -> None:
-    table = (ROOT / "docs/moving-from-openchat.md").read_text(encoding="utf-8")
-    rows = re.findall(r"B, (\d+) \| `ochat-serve \S+ --model-type (\S+)` \|", table)
-    assert len(rows) == 8
+    table = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"B, (\d+) \| `ochat-serve \S+ --model-type (\S+)[^`]*` \|", table)
+    assert len(rows) == 9
     for context, model_type in rows:
         assert get_template(model_type).context_length == int(context)
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{name(page)}: {target}"
