@@ -66,10 +66,6 @@ def last_message(body: dict[str, Any]) -> str:
     return body["messages"][-1]["content"]
 
 
-def first_message(body: dict[str, Any]) -> str:
-    return body["messages"][0]["content"]
-
-
 def rating_of(question: int, turn: int) -> int:
     return 1 + (3 * question + 2 * turn) % 10
 
@@ -315,28 +311,6 @@ def test_what_a_judge_of_letters_said(
 ) -> None:
     said = Said(key="k", text=text, first_token=first_token)
     assert first_wins(said) == (None if expected is None else pytest.approx(expected))
-
-
-def test_two_turns_are_asked_as_one_conversation_and_continued(server: Any, tmp_path: Path) -> None:
-    files = bench(tmp_path)
-    server.prompt_of = first_message
-
-    def reply(body: dict[str, Any], _attempt: int) -> str:
-        return f"reply {len(body['messages'])}"
-
-    server.answer = reply
-    out = tmp_path / "answers.jsonl"
-    command = ["judge", "answer", "--questions", files["questions"], "--base-url", server.url,
-               "--model", "tiny", "--condition", "GPT4", "--output", out]  # fmt: skip
-    assert main([str(word) for word in command]) == 0
-    assert {a.turns for a in read_mt_answers(out).values()} == {("reply 1", "reply 3")}
-    assert {body["condition"] for body in server.bodies} == {"GPT4"}
-    temperatures = {b["messages"][0]["content"]: b["temperature"] for b in server.bodies}
-    assert (temperatures["first 0?"], temperatures["first 1?"]) == (0.7, 0.0)
-    whole = out.read_bytes()
-    out.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
-    assert main([str(word) for word in command]) == 0
-    assert (len(server.bodies), out.read_bytes()) == (16 + 6, whole)
 
 
 def test_fastchat_files_come_out_as_they_went_in(

@@ -14,7 +14,7 @@ from ochat_eval.grading import verdicts_of
 from ochat_eval.profiles import profile_verdict
 from ochat_eval.question import Question
 from ochat_eval.store import Response, RunFolder, write_json, write_lines
-from ochat_eval.tally import Tally, mean_accuracy
+from ochat_eval.tally import Tally, mean_accuracy, mean_accuracy_interval
 from ochat_eval.verdict import Status, Verdict, failed
 
 Verdicts = Mapping[str, Verdict]
@@ -117,7 +117,11 @@ def _tasks(
         version = versions.get(name)
         told[name] = (
             total.to_json()
-            | {"macro_accuracy": mean_accuracy(groups.values()), "groups": len(groups)}
+            | {
+                "macro_accuracy": mean_accuracy(groups.values()),
+                "macro_interval": list(mean_accuracy_interval(groups.values())),
+                "groups": len(groups),
+            }
             | (dict(version) if isinstance(version, Mapping) else {})
         )
     return told

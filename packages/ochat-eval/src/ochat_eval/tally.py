@@ -15,11 +15,11 @@ from ochat_eval.verdict import Status
 _Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
-def wilson_interval(successes: int, n: int, *, z: float = _Z95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, *, z: float = _Z95) -> tuple[float, float]:
     """Wilson's score interval of a proportion, which stays within 0 and 1 at every n.
 
     Args:
-        successes: How many of the n.
+        successes: How many of the n; neither need be whole.
         n: How many trials; with none the interval is (0, 1).
         z: The normal quantile; the default gives 95 %.
     """
@@ -36,6 +36,27 @@ def mean_accuracy(tallies: Iterable[Tally]) -> float | None:
     """The mean of the accuracies of those that have one (macro average); None where none has."""
     found = [tally.accuracy for tally in tallies if tally.accuracy is not None]
     return math.fsum(found) / len(found) if found else None
+
+
+def mean_accuracy_interval(tallies: Iterable[Tally]) -> tuple[float, float]:
+    """The 95 % interval of a macro average, for new questions of the same groups.
+
+    Each group's variance is Laplace's (two made-up answers, one right), so that a small group whose
+    answers are all alike does not pass for certain; the interval is Wilson's at the size of sample
+    that a plain count with the same standard error would have, and stays within 0 and 1.
+    """
+    found = [tally for tally in tallies if tally.n]
+    if not found:
+        return 0.0, 1.0
+    value = math.fsum(tally.correct / tally.n for tally in found) / len(found)
+    variance = 0.0
+    for tally in found:
+        share = (tally.correct + 1) / (tally.n + 2)
+        variance += share * (1 - share) / tally.n / len(found) ** 2
+    # A value at an end says nothing about its own spread; there the size is that of all answers.
+    inside = 0.0 < value < 1.0
+    size = value * (1 - value) / variance if inside else sum(tally.n for tally in found)
+    return wilson_interval(value * size, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,12 +190,12 @@ def _answer(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.model
     if arguments.questions:
         asked = read_mt_questions(arguments.questions)
-        missing = answer_mt_bench(config, asked, arguments.output, name)
+        missing = answer_mt_bench(config, asked, arguments.output, name, sys.stderr)
     else:
         rows = read_rows(arguments.instructions)
         if not all(isinstance(row.get("instruction"), str) for row in rows):
             raise JudgeError(f"{arguments.instructions}: every row needs a text 'instruction'")
-        missing = answer_instructions(config, rows, arguments.output, name)
+        missing = answer_instructions(config, rows, arguments.output, name, sys.stderr)
     print(f"{arguments.output}: {missing} answers missing" if missing else str(arguments.output))
     return 3 if missing else 0
 
