@@ -6,16 +6,19 @@ through the server are real.
 
 from __future__ import annotations
 
-import os
+import re
 import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import openai
 import pytest
 import torch
+from openai.types.chat import ChatCompletion
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GPTBigCodeConfig,
@@ -24,11 +27,12 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
 )
-from walking import wait_until_ready
+from walking import BIN, wait_until_ready
 
 from ochat_templates import Conversation, Message, get_template, load_codec
 from ochat_templates.testing import train_sentencepiece
 
+ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["User: Hello there", "Assistant: How are you today?", "GPT4 GPT3 Human numbers 0123456789"]
 # What the tables print after the module's name, with the model's published id.
 COMMANDS = {
@@ -100,39 +104,68 @@ def toy(template_name: str, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_published_command_serves_its_model(name: str, tmp_path: Path) -> None:
-    words = shlex.split(COMMANDS[name])
-    template = words[words.index("--model-type") + 1]
-    toy(template, tmp_path / words[words.index("--model") + 1])
+def table() -> dict[str, list[str]]:
+    """The new command of each folder in the table of models."""
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    commands = [shlex.split(found) for found in re.findall(r"`(ochat-serve [^`]+ --[^`]+)`", page)]
+    return {words[1]: words for words in commands}
+
+
+@contextmanager
+def serving(words: list[str], folder: Path, notices: Path) -> Iterator[openai.OpenAI]:
+    """A client of the server that a command starts in a folder; the server must end with 0."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with (tmp_path / "notices").open("w") as notices:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ochat.serving.openai_api_server", *words, "--port", str(port)],
-            cwd=tmp_path,
-            env=os.environ,
-            stderr=notices,
-        )
+    with notices.open("w") as output:
+        server = subprocess.Popen([*words, "--port", str(port)], cwd=folder, stderr=output)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", server)
         url = f"http://127.0.0.1:{port}/v1"
         with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-            reply = client.chat.completions.create(
-                model=template,
-                messages=[{"role": "user", "content": "Hello there"}],
-                max_tokens=5,
-                temperature=0,
-            )
-            assert template in {model.id for model in client.models.list()}
+            yield client
     finally:
         server.terminate()
         assert server.wait(timeout=30) == 0
-    codec = load_codec(tmp_path / words[words.index("--model") + 1], template)
+
+
+def answer(client: openai.OpenAI, template: str) -> ChatCompletion:
+    """A short answer, as greedy decoding gives it."""
+    assert template in {model.id for model in client.models.list()}
+    return client.chat.completions.create(
+        model=template,
+        messages=[{"role": "user", "content": "Hello there"}],
+        max_tokens=5,
+        temperature=0,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_model_is_served_by_its_published_command_and_by_the_new_one(
+    name: str, tmp_path: Path
+) -> None:
+    words = shlex.split(COMMANDS[name])
+    template = words[words.index("--model-type") + 1]
+    place = tmp_path / words[words.index("--model") + 1]
+    toy(template, place)
+    published = [sys.executable, "-m", "ochat.serving.openai_api_server", *words]
+    with serving(published, tmp_path, tmp_path / "notices") as client:
+        before = answer(client, template)
+    new = table()[name]
+    assert new[new.index("--model-type") + 1] == template
+    new[0] = str(BIN / new[0])
+    # The table's folder is where the page's download command puts the model.
+    with serving(new, place.parent, tmp_path / "new-notices") as client:
+        after = answer(client, template)
+    assert before.choices == after.choices
+    codec = load_codec(place, template)
     hello = Conversation(messages=(Message(role="user", content="Hello there"),))
-    assert reply.usage is not None
-    assert reply.usage.prompt_tokens == len(codec.prompt(hello))
-    assert 1 <= reply.usage.completion_tokens <= 5
+    assert before.usage is not None
+    assert before.usage.prompt_tokens == len(codec.prompt(hello))
+    assert 1 <= before.usage.completion_tokens <= 5
     assert "--engine-use-ray" in (tmp_path / "notices").read_text()
+
+
+def test_the_table_has_every_model_that_was_published() -> None:
+    assert set(COMMANDS) <= set(table())
