@@ -49,6 +49,23 @@ def test_a_lock_of_the_living_stays(lock: Path) -> None:
         other.kill()
 
 
+def test_a_lock_of_a_build_that_knows_nothing_of_ours_stays(lock: Path) -> None:
+    """Plain DeepSpeed's, in a folder that the environment names for both."""
+    lock.unlink()
+    build = "import sys; from torch.utils.file_baton import FileBaton\n"
+    build += "print(FileBaton(sys.argv[1]).try_acquire(), flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", build, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"True\n"
+        assert claim_extensions() == []
+        assert lock.exists()
+        other.kill()
+    jit_folder._held.pop().close()
+    assert claim_extensions() == [lock]
+
+
 def test_the_folder_is_one_for_each_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     folder = default_folder()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ochat_train import (
 )
 from ochat_train.__main__ import main
 from ochat_train.batch import PackedBatch, TokenExample, collate
+from ochat_train.engine import SingleProcessEngine
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 MakeModel = Callable[..., PreTrainedModel]
@@ -115,6 +116,28 @@ def test_adapter_and_merged_model_answer_alike_in_plain_peft(
     answers = _greedy(adapted, finished.output / "adapter")
     assert answers == _greedy(merged, finished.output / "model")
     assert answers != _greedy(_plain(base), base)
+
+
+def test_only_the_adapter_is_asked_of_the_engine(
+    base: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ZeRO stage 3, what is asked for is brought together on rank 0: not the whole base."""
+    asked: list[dict[str, torch.Tensor]] = []
+    whole_weights = SingleProcessEngine.whole_weights
+
+    def spy(
+        engine: SingleProcessEngine, names: Collection[str] | None = None
+    ) -> dict[str, torch.Tensor]:
+        asked.append(whole_weights(engine, names))
+        return asked[-1]
+
+    monkeypatch.setattr(SingleProcessEngine, "whole_weights", spy)
+    train(replace(_config(base, dataset, tmp_path / "run"), epochs=1))
+    assert len(asked) == 2  # a checkpoint and the export
+    stored = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
+    for weights in asked:
+        assert len(weights) == len(stored)
+        assert all(".lora_" in name for name in weights)
 
 
 def test_the_folder_holds_what_servers_read(finished: TrainConfig, base: Path) -> None:

@@ -27,7 +27,7 @@ from .optimizer_state import (
 from .tensor_file import load_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -81,10 +81,10 @@ class Engine(Protocol):
         """A batch's `StepSums.sequences`, without training on it."""
         ...
 
-    def whole_weights(self) -> dict[str, torch.Tensor]:
-        """All weights by name, in the engine's precision; complete on rank 0 only.
+    def whole_weights(self, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
+        """Weights by name, in the engine's precision; complete on rank 0 only.
 
-        Every rank calls it. Not to be written to.
+        Every rank calls it, with the same names; None is all. Not to be written to.
         """
         ...
 
@@ -128,6 +128,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Sets the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def chosen(
+    named: Mapping[str, torch.Tensor], names: Collection[str] | None
+) -> dict[str, torch.Tensor]:
+    """The tensors of these names; None is all."""
+    return {name: each for name, each in named.items() if names is None or name in names}
 
 
 class SingleProcessEngine:
@@ -179,9 +186,9 @@ class SingleProcessEngine:
         with torch.no_grad(), packed(batch.layout), self._precision():
             return self._module(batch, 1.0)[1]
 
-    def whole_weights(self) -> dict[str, torch.Tensor]:
+    def whole_weights(self, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
         """See `Engine.whole_weights`."""
-        return dict(self.model.state_dict())
+        return chosen(self.model.state_dict(), names)
 
     def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         """One rank: the values themselves."""

@@ -17,13 +17,13 @@ from torch import distributed
 
 from .attention import packed
 from .deepspeed_config import read_deepspeed_config
-from .engine import StepSums, set_learning_rate
+from .engine import StepSums, chosen, set_learning_rate
 from .errors import CheckpointError, EngineError
 from .forward import TrainingModule
 from .heartbeat import Heartbeat, Ranks, end_process
 from .jit_folder import claim_extensions
 from .optimizer_offload import optimizer_for
-from .optimizer_places import place_stage_1_2, place_stage_3, place_whole
+from .optimizer_places import place_masters, place_stage_1_2, place_stage_3, place_whole
 from .optimizer_state import (
     StoredOptimizer,
     Writer,
@@ -40,7 +40,7 @@ if not torch.cuda.is_available():
 import deepspeed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -127,6 +127,11 @@ class DeepSpeedEngine:
             )[0]
         except (ValueError, AssertionError, TypeError) as error:
             raise EngineError(f"DeepSpeed refuses its configuration: {error}") from error
+        if self._holds_masters():
+            # DeepSpeed 0.19 makes this optimiser's state by a step with gradients of zero. Adam's
+            # bias correction would count it, and the first updates be a quarter too small.
+            wrapper: Any = self._engine.optimizer
+            wrapper.optimizer.state.clear()
         self.rank = distributed.get_rank()
         self.world_size = distributed.get_world_size()
         self.device = self._engine.device
@@ -164,9 +169,9 @@ class DeepSpeedEngine:
         with torch.no_grad(), packed(batch.layout):
             return self._engine.module(batch, 1.0)[1]
 
-    def whole_weights(self) -> dict[str, torch.Tensor]:
+    def whole_weights(self, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
         """See `Engine.whole_weights`; a shard is brought together on rank 0, one at a time."""
-        named = self.model.state_dict(keep_vars=True)
+        named = chosen(self.model.state_dict(keep_vars=True), names)
         if not self._engine.zero_optimization_partition_weights():
             return {name: tensor.detach() for name, tensor in named.items()}
         copies: dict[int, torch.Tensor] = {}
@@ -214,6 +219,10 @@ class DeepSpeedEngine:
         if found is None:
             raise CheckpointError(f"{folder} was not written by the DeepSpeed engine")
 
+    def _holds_masters(self) -> bool:
+        """Whether it is stage 0 in 16 bits: every rank holds float32 copies of all parameters."""
+        return not self._engine.zero_optimization() and self._engine.bfloat16_enabled()
+
     def _frozen(self) -> bool:
         """Whether there is a base that is not trained, which a checkpoint need not hold."""
         return not all(each.requires_grad for each in self._engine.module.parameters())
@@ -230,5 +239,7 @@ class DeepSpeedEngine:
             place_stage_3(self._engine, stored)
         elif self._engine.zero_optimization_stage():
             place_stage_1_2(self._engine, stored)
+        elif self._holds_masters():
+            place_masters(self._engine, stored)
         else:
             place_whole(self._engine.optimizer, self._engine.module, stored)

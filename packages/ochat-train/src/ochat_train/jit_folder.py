@@ -2,7 +2,9 @@
 
 PyTorch guards a build with a file `lock` that a killed build leaves behind, and everyone after it
 waits for ever. Here every process that may build holds the folder's own lock, which the system lets
-go of when it dies: who gets it alone knows that nobody builds, and removes what is left.
+go of when it dies: who gets it alone knows that none of these builds, and removes what is left,
+unless a process on this machine has it open: plain DeepSpeed may build in a folder that the
+environment names, and PyTorch keeps its lock open as long as it builds.
 """
 
 from __future__ import annotations
@@ -47,7 +49,25 @@ def claim_extensions() -> list[Path]:
         pass  # others live, and a lock may be theirs
     else:
         for lock in folder.glob("*/lock"):
-            lock.unlink(missing_ok=True)
-            removed.append(lock)
+            if not _is_open(lock):
+                lock.unlink(missing_ok=True)
+                removed.append(lock)
     fcntl.flock(stream, fcntl.LOCK_SH)
     return removed
+
+
+def _is_open(file: Path) -> bool:
+    """Whether a process on this machine has a file open; True where processes cannot be seen."""
+    processes = Path("/proc")
+    if not (processes / "self" / "fd").is_dir():
+        return True
+    found = file.stat()
+    for process in processes.glob("[0-9]*/fd"):
+        try:
+            for descriptor in process.iterdir():
+                opened = descriptor.stat()
+                if (opened.st_dev, opened.st_ino) == (found.st_dev, found.st_ino):
+                    return True
+        except OSError:
+            continue  # it ended meanwhile, or is another user's
+    return False

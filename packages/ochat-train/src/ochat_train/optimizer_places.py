@@ -36,6 +36,26 @@ def place_whole(
         optimizer.state[parameter] = state
 
 
+def place_masters(engine: Any, stored: StoredOptimizer) -> None:  # noqa: ANN401 - untyped
+    """Fills stage 0 in 16 bits: whole parameters, each with a float32 copy that is stepped."""
+    optimizer = engine.optimizer
+    names = {id(parameter): name for name, parameter in engine.module.named_parameters()}
+    groups = zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
+    for parameter, master in (pair for group in groups for pair in zip(*group, strict=True)):
+        name = names[id(parameter)]
+        whole = stored.whole(name, "fp32")
+        # Without master weights in the checkpoint, the model's own were in float32; those that the
+        # engine was given came from there, and were rounded.
+        if whole is not None:
+            master.data.copy_(whole.view_as(master))
+        state: dict[str, torch.Tensor] = {
+            key: _required(stored, name, key).view_as(master).to(master.device, torch.float32)
+            for key in MOMENTS
+        }
+        state["step"] = stored.step.clone().to(master.device)
+        optimizer.optimizer.state[master] = state
+
+
 def place_stage_1_2(engine: Any, stored: StoredOptimizer) -> None:  # noqa: ANN401 - untyped
     """Fills this rank's partitions of ZeRO 1 or 2: parts of the parameters, group by group."""
     optimizer = engine.optimizer

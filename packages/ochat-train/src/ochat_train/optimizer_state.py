@@ -117,16 +117,15 @@ class StoredOptimizer:
         return torch.cat([part[key].flatten() for part in parts])
 
     def _add_whole(self, state: Mapping[str, Any], names: Sequence[str]) -> None:
-        if "state" not in state:
-            raise CheckpointError(
-                "the checkpoint was written with ZeRO stage 0 in bf16, whose state only "
-                "the same stage and number of ranks can read; resume with these, and use stage 1 "
-                "for runs that may have to move"
-            )
+        masters: list[torch.Tensor] | None = None
+        if "fp32_groups" in state:  # ZeRO stage 0 in 16 bits
+            masters = [master for group in state["fp32_groups"] for master in group]
+            state = state["optimizer_state_dict"]
         for index, name in enumerate(names):
             fields = state["state"][index]
             self.step = fields["step"]
-            self._parts[name] = [{key: fields[key] for key in MOMENTS}]
+            part = {key: fields[key] for key in MOMENTS}
+            self._parts[name] = [part if masters is None else {**part, "fp32": masters[index]}]
 
     def _add_stage_1_2(self, state: Mapping[str, Any]) -> None:
         masters = state["single_partition_of_fp32_groups"]

@@ -203,7 +203,7 @@ class _Run:
             state = self._state(step, tokens)
             parts = self._model_parts(state)
             LOG.info("saving a checkpoint after step %d", step)
-            weights, dtype = engine.whole_weights(), engine.model.dtype
+            weights, dtype = engine.whole_weights(self._trained()), engine.model.dtype
             save_checkpoint(
                 config.output / "checkpoints",
                 state,
@@ -323,6 +323,10 @@ class _Run:
         )
         return ModelParts(tokenizer=self.config.model, codec=self.inputs.codec, card=card)
 
+    def _trained(self) -> frozenset[str] | None:
+        """Names of the weights that are written: a frozen base is not even brought together."""
+        return None if self.adapter is None else frozenset(self.adapter.names)
+
     def _write(
         self,
         engine: Engine,
@@ -346,7 +350,7 @@ class _Run:
             The model's folder, or the adapter's where the two are not to be merged.
         """
         config, parts = self.config, self._model_parts(state)
-        weights, logits = engine.whole_weights(), probe_logits(engine.model)
+        weights, logits = engine.whole_weights(self._trained()), probe_logits(engine.model)
         dtype = _DTYPES[config.precision or "fp32"]
         folder = config.output / ("model" if config.merge else "adapter")
         if engine.rank == 0 and self.adapter is None:
