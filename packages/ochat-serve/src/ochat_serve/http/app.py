@@ -149,6 +149,7 @@ def _model_json(service: ChatService, name: str) -> dict[str, object]:
         "created": service.model.created,
         "owned_by": "openchat",
         "root": service.model.names[0],
+        "parent": service.model.names[0] if service.model.adapter_of(name) else None,
         "max_model_len": service.engine.max_model_len,
         "template": codec.template.name,
         "fingerprint": codec.fingerprint.digest,
