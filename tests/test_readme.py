@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
+import socket
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +22,7 @@ from ochat_templates import get_template
 
 PAGES = (*READMES, *GUIDES)
 # Guides that train or serve a model: in test-all.
-LONG = {"fine-tune.md", "serve.md", "evaluate-and-compare.md"}
+LONG = {"fine-tune.md", "serve.md"}
 BLOCK_SECONDS = 600.0
 
 
@@ -41,18 +46,39 @@ def test_no_command_hides_where_no_test_sees_it(page: Path) -> None:
     assert len(fences) == 2 * len(blocks(page))
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder; a server that a page started there and wrote down is stopped."""
+    yield tmp_path
+    left = tmp_path / "server.pid"
+    if left.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(left.read_text()), signal.SIGTERM)
+
+
+def free_ports(code: str, ports: dict[str, str]) -> str:
+    """The code with the pages' ports replaced by free ones, the same in every block."""
+    for port in set(re.findall(r"\b1890\d\b", code)) - set(ports):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports[port] = str(probe.getsockname()[1])
+    return re.sub(r"\b1890\d\b", lambda match: ports[match[0]], code)
+
+
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, marks=pytest.mark.slow if page.name in LONG else ()) for page in PAGES],
     ids=name,
 )
-def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_run_in_order(page: Path, folder: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ports: dict[str, str] = {}
     for block in blocks(page):
         if not block.runs or block.marker:
             continue
+        block = replace(block, code=free_ports(block.code, ports))
         result = block.run(
-            tmp_path, environment, python=sys.executable, timeout_seconds=BLOCK_SECONDS
+            folder, environment, python=sys.executable, timeout_seconds=BLOCK_SECONDS
         )
         assert result.returncode == 0, f"{block.code}\n{result.stdout}"
 

@@ -60,7 +60,10 @@ class Block:
     def run(
         self, folder: Path, environment: Mapping[str, str], *, python: str, timeout_seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """Runs it in a folder; standard error goes into standard output."""
+        """Runs it in a folder; standard error goes into standard output.
+
+        A server that it leaves behind must write elsewhere, or its end is waited for.
+        """
         shell = ["bash", "-euo", "pipefail", "-c"]
         return subprocess.run(
             [*(shell if self.language == "bash" else [python, "-c"]), self.code],
