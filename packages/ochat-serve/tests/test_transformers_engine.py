@@ -83,7 +83,7 @@ def test_a_long_prompt_computed_in_pieces_gives_the_same_tokens(
 ) -> None:
     prompt = (prompts(8)[0] * 8)[:100]
     whole = with_engine(model_folder, lambda engine: answer(engine, prompt, GREEDY))
-    monkeypatch.setattr("ochat_serve.engine.decode._PREFILL_TOKENS", 7)
+    monkeypatch.setattr("ochat_serve.engine.decode._PROMPT_TOKENS", 7)
     pieces = with_engine(model_folder, lambda engine: answer(engine, prompt, GREEDY))
     assert pieces == whole
 

@@ -1,34 +1,35 @@
-"""The decode loop of the Transformers engine: one thread, many requests in turn.
+"""The decode loop of the Transformers engine: one thread, step by step, all requests in each.
 
-Every request has its own key-value cache and is always computed alone, one forward pass of batch
-size 1 after another, round robin. The arithmetic of a request therefore never depends on what
-else runs: a matrix product's rounding changes with the batch, and with it near-ties of greedy
-decoding. Loading the model and the event loop belong to `transformers`.
+Requests join and leave between steps. A step takes the next token of everybody who is answering
+and a piece of the prompts of those who came since; what runs the model is `runner`'s business,
+loading it and the event loop belong to `transformers`.
 """
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import DynamicCache
 
 from ochat_serve.engine.base import FinishReason, TokenEvent, TokenLogprobs
+from ochat_serve.engine.runner import Piece, choose_runner
 from ochat_serve.engine.sampler import Sampler, token_logprobs
 from ochat_serve.errors import EngineDeadError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from transformers import PreTrainedModel
 
     from ochat_serve.engine.base import SamplingParams
+    from ochat_serve.engine.runner import AnyRunner
 
-# A longer prompt is computed in pieces, so that running streams wait for one piece only.
-_PREFILL_TOKENS = 512
+    Outbox = list[tuple["Job", TokenEvent | EngineError]]
+
+# Tokens of prompts in one step; more wait, so that running streams are held up by so many only.
+_PROMPT_TOKENS = 512
 
 
 class Job:
@@ -40,7 +41,7 @@ class Job:
         sampling: SamplingParams,
         deliver: Callable[[TokenEvent | EngineError], None],
     ) -> None:
-        """Remember the request; `deliver` is called from the loop's thread."""
+        """Remember the request; whoever gets the loop's post calls `deliver`."""
         self.prompt_ids = list(prompt_ids)
         self.sampling = sampling
         self.deliver = deliver
@@ -50,7 +51,7 @@ class Job:
 class _Sequence:
     """A job with its cache and the ids that the model has not seen yet."""
 
-    def __init__(self, job: Job, cache: DynamicCache) -> None:
+    def __init__(self, job: Job, cache: object) -> None:
         self.job = job
         self.cache = cache
         self.pending = list(job.prompt_ids)
@@ -61,6 +62,53 @@ class _Sequence:
         self.kept_ids: list[int] = []
         self.kept_logprobs: list[TokenLogprobs] = []
 
+    def piece(self) -> Piece[object]:
+        """What the next forward pass reads.
+
+        The pieces of a prompt are the same whatever else runs, and with them the rounding.
+        """
+        of_prompt = self.job.sampling.prompt_logprobs is not None and not self.generated
+        return Piece(self.pending[:_PROMPT_TOKENS], self.cache, every=of_prompt)
+
+    def read(self, piece: Piece[object], logits: torch.Tensor) -> int | None:
+        """Take what the model said of a piece; gives the next token once the prompt is through."""
+        self.pending = self.pending[len(piece.ids) :]
+        if piece.every:
+            self._report_prompt(piece.ids, logits)
+        if self.pending:
+            return None
+        token = self.sampler.choose(logits[-1])
+        self.pending = [token]
+        self.generated += 1
+        self.kept_ids.append(token)
+        if self.sampler.reported is not None:
+            self.kept_logprobs.append(self.sampler.reported)
+        return token
+
+    def _report_prompt(self, ids: Sequence[int], logits: torch.Tensor) -> None:
+        """Remember how probable each id after those of a piece was; logits `(ids, vocab)`."""
+        count = self.job.sampling.prompt_logprobs or 0
+        following = [*ids[1:], *self.pending[:1]]
+        self.prompt_logprobs += [
+            token_logprobs(row, token, count)
+            for row, token in zip(logits[: len(following)], following, strict=True)
+        ]
+
+    def event(self, reason: FinishReason | None) -> TokenEvent | None:
+        """What was computed since the event before, or None while it may wait."""
+        enough = len(self.kept_ids) >= self.job.sampling.stream_interval
+        if reason is None and not enough and self.generated > 1:
+            return None
+        event = TokenEvent(
+            token_ids=tuple(self.kept_ids),
+            finish_reason=reason,
+            logprobs=tuple(self.kept_logprobs),
+            prompt_logprobs=tuple(self.prompt_logprobs),
+        )
+        for told in (self.kept_ids, self.kept_logprobs, self.prompt_logprobs):
+            told.clear()
+        return event
+
 
 class DecodeLoop:
     """Runs jobs on a loaded model until told to stop."""
@@ -68,6 +116,7 @@ class DecodeLoop:
     def __init__(
         self,
         model: PreTrainedModel,
+        post: Callable[[Outbox], None],
         *,
         max_model_len: int,
         max_num_seqs: int,
@@ -78,17 +127,16 @@ class DecodeLoop:
 
         Args:
             model: In evaluation mode, on its device.
+            post: Takes the events of a step, all at once; called from the loop's thread.
             max_model_len: Most tokens of prompt and answer together.
-            max_num_seqs: Requests computed in turn; further ones wait.
+            max_num_seqs: Requests computed together; further ones wait.
             threads: Threads of one operation on the CPU.
             use_adapter: Makes the model the one of that adapter, "" the model itself; None where
                 there are no adapters.
         """
         self._use_adapter = use_adapter
-        self._model = model
-        # Transformers 5.24 renamed it; the old name is to vanish in 5.40.
-        parameters = inspect.signature(model.forward).parameters
-        self._cache_argument = "cache" if "cache" in parameters else "past_key_values"
+        self._runner: AnyRunner = choose_runner(model, threads=threads)
+        self._post = post
         self._max_model_len = max_model_len
         self._max_num_seqs = max_num_seqs
         self._threads = threads
@@ -101,7 +149,7 @@ class DecodeLoop:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Queue a job; its events come through `job.deliver`."""
+        """Queue a job."""
         with self._wake:
             self.check_health()
             self._waiting.append(job)
@@ -131,24 +179,23 @@ class DecodeLoop:
         try:
             with torch.inference_mode():
                 while self._admit():
-                    self._running = [s for s in self._running if self._advance(s)]
+                    self._step()
         except BaseException as error:
-            # A fault outside one request's own step leaves the thread in an unknown state.
+            # A fault outside one request's own part leaves the thread in an unknown state.
             self._failure = error
             raise
         finally:
             self._abandon()
 
     def _admit(self) -> bool:
-        """Move waiting jobs into the round, sleeping while there is nothing to do."""
+        """Let waiting jobs join, sleeping while there is nothing to do."""
         with self._wake:
             while not (self._stopping or self._waiting or self._running):
                 self._wake.wait()
             while self._waiting and len(self._running) < self._max_num_seqs:
                 job = self._waiting.popleft()
                 if not job.cancelled:
-                    cache = DynamicCache(config=self._model.config)
-                    self._running.append(_Sequence(job, cache))
+                    self._running.append(_Sequence(job, self._runner.new_cache()))
             return not self._stopping
 
     def _abandon(self) -> None:
@@ -157,57 +204,50 @@ class DecodeLoop:
             jobs = [*self._waiting, *(s.job for s in self._running)]
             self._waiting.clear()
             self._running.clear()
-        for job in jobs:
-            if not job.cancelled:
-                job.deliver(EngineDeadError("The engine stopped before the answer was finished."))
+        error = EngineDeadError("The engine stopped before the answer was finished.")
+        outbox: Outbox = [(job, error) for job in jobs if not job.cancelled]
+        if outbox:
+            self._post(outbox)
 
-    def _advance(self, sequence: _Sequence) -> bool:
-        """Compute one piece of prompt or one token; False when the job is over."""
-        job = sequence.job
-        if job.cancelled:
-            return False
+    def _step(self) -> None:
+        """One token of every running job, or a piece of its prompt."""
+        self._running = [s for s in self._running if not s.job.cancelled]
+        outbox: Outbox = []
+        over: set[_Sequence] = set()
+        for adapter, sequences in _by_adapter(_within_budget(self._running)).items():
+            if self._use_adapter is not None:
+                self._use_adapter(adapter)
+            for sequence, result in self._results(sequences):
+                event, reason = result, None
+                if isinstance(result, int):
+                    reason = self._finish_reason(sequence, result)
+                    event = sequence.event(reason)
+                if isinstance(event, (TokenEvent, EngineError)):
+                    outbox.append((sequence.job, event))
+                if reason is not None or isinstance(event, EngineError):
+                    over.add(sequence)
+        if over:
+            self._running = [s for s in self._running if s not in over]
+        if outbox:
+            self._post(outbox)
+
+    def _results(
+        self, sequences: Sequence[_Sequence]
+    ) -> list[tuple[_Sequence, int | EngineError | None]]:
+        """The next token of each, None where a prompt is not through, or what went wrong."""
+        pieces = [sequence.piece() for sequence in sequences]
         try:
-            token = self._forward(sequence)
-        except EngineError as error:
-            job.deliver(error)
-            return False
+            rows = self._runner.forward(pieces)
         except (RuntimeError, ValueError, IndexError) as error:
-            job.deliver(EngineError(f"The model failed on this request: {error}"))
-            return False
-        if token is None:
-            return True
-        reason = self._finish_reason(sequence, token)
-        sequence.kept_ids.append(token)
-        if sequence.sampler.reported is not None:
-            sequence.kept_logprobs.append(sequence.sampler.reported)
-        enough = len(sequence.kept_ids) >= job.sampling.stream_interval
-        if reason is not None or enough or sequence.generated == 1:
-            _deliver(sequence, reason)
-        return reason is None
-
-    def _forward(self, sequence: _Sequence) -> int | None:
-        """Feed pending ids; the next token, or None while the prompt is not through."""
-        piece = sequence.pending[:_PREFILL_TOKENS]
-        sequence.pending = sequence.pending[_PREFILL_TOKENS:]
-        if self._use_adapter is not None:
-            self._use_adapter(sequence.job.sampling.adapter)
-        of_prompt = sequence.job.sampling.prompt_logprobs
-        # Every position of the prompt, or the last one alone.
-        keep = 0 if of_prompt is not None and not sequence.generated else 1
-        output = self._model(
-            input_ids=torch.tensor([piece], device=self._model.device),
-            use_cache=True,
-            logits_to_keep=keep,
-            **{self._cache_argument: sequence.cache},
-        )
-        if keep == 0:
-            _report_prompt(sequence, piece, output.logits[0], of_prompt or 0)
-        if sequence.pending:
-            return None
-        token = sequence.sampler.choose(output.logits[0, -1])
-        sequence.pending = [token]
-        sequence.generated += 1
-        return token
+            if len(sequences) == 1:
+                failure = EngineError(f"The model failed on this request: {error}")
+                return [(sequences[0], failure)]
+            # Whose fault it is shows when each is computed alone.
+            return [pair for sequence in sequences for pair in self._results([sequence])]
+        return [
+            (sequence, _read(sequence, piece, logits))
+            for sequence, piece, logits in zip(sequences, pieces, rows, strict=True)
+        ]
 
     def _finish_reason(self, sequence: _Sequence, token: int) -> FinishReason | None:
         sampling = sequence.job.sampling
@@ -219,23 +259,34 @@ class DecodeLoop:
         return None
 
 
-def _report_prompt(sequence: _Sequence, piece: list[int], logits: torch.Tensor, count: int) -> None:
-    """Remember how probable each id after those of `piece` was; logits `(piece, vocab)`."""
-    following = [*piece[1:], *sequence.pending[:1]]
-    scores = logits[: len(following)].to("cpu", torch.float32)
-    sequence.prompt_logprobs += [
-        token_logprobs(row, token, count) for row, token in zip(scores, following, strict=True)
-    ]
+def _read(
+    sequence: _Sequence, piece: Piece[object], logits: torch.Tensor
+) -> int | EngineError | None:
+    try:
+        return sequence.read(piece, logits)
+    except EngineError as error:
+        return error
+    except (RuntimeError, ValueError, IndexError) as error:
+        return EngineError(f"The model failed on this request: {error}")
 
 
-def _deliver(sequence: _Sequence, reason: FinishReason | None) -> None:
-    """Tell what was computed since the last time."""
-    event = TokenEvent(
-        token_ids=tuple(sequence.kept_ids),
-        finish_reason=reason,
-        logprobs=tuple(sequence.kept_logprobs),
-        prompt_logprobs=tuple(sequence.prompt_logprobs),
-    )
-    for told in (sequence.kept_ids, sequence.kept_logprobs, sequence.prompt_logprobs):
-        told.clear()
-    sequence.job.deliver(event)
+def _within_budget(sequences: Iterable[_Sequence]) -> list[_Sequence]:
+    """Who takes part in a step: all that answer, and prompts as far as their tokens allow."""
+    budget = _PROMPT_TOKENS
+    chosen: list[_Sequence] = []
+    for sequence in sequences:
+        if not sequence.generated:
+            wanted = min(len(sequence.pending), _PROMPT_TOKENS)
+            if wanted > budget:
+                continue
+            budget -= wanted
+        chosen.append(sequence)
+    return chosen
+
+
+def _by_adapter(sequences: Iterable[_Sequence]) -> dict[str, list[_Sequence]]:
+    """Those who share weights can share a forward pass."""
+    groups: dict[str, list[_Sequence]] = {}
+    for sequence in sequences:
+        groups.setdefault(sequence.job.sampling.adapter, []).append(sequence)
+    return groups

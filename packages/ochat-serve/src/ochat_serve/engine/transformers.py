@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import SamplingParams
+    from ochat_serve.engine.decode import Outbox
 
 _DTYPES = {
     "auto": "auto",
@@ -59,7 +60,7 @@ class TransformersEngine:
             max_model_len: Most tokens of prompt and answer together.
             dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
             device: `auto` (a GPU if there is one), or a torch device such as `cuda:1`.
-            max_num_seqs: Requests computed in turn; further ones wait.
+            max_num_seqs: Requests computed together; further ones wait.
             threads: CPU threads of one operation; None leaves one core to the server.
             adapters: Served beside the model, chosen by `SamplingParams.adapter`.
         """
@@ -80,8 +81,15 @@ class TransformersEngine:
             from ochat_serve.engine.peft import load_adapters
 
             switch = await asyncio.to_thread(load_adapters, model, self._adapters)
-        self._loop = DecodeLoop(
+        event_loop = asyncio.get_running_loop()
+
+        def post(outbox: Outbox) -> None:
+            event_loop.call_soon_threadsafe(_hand_out, outbox)
+
+        self._loop = await asyncio.to_thread(
+            DecodeLoop,
             model,
+            post,
             use_adapter=switch,
             max_model_len=self.max_model_len,
             max_num_seqs=self._max_num_seqs,
@@ -110,13 +118,8 @@ class TransformersEngine:
         request_id: str,  # noqa: ARG002 (the protocol's; a closure tells the jobs apart here)
     ) -> AsyncGenerator[TokenEvent]:
         """Answer one prompt; see `Engine.generate`."""
-        event_loop = asyncio.get_running_loop()
         queue: asyncio.Queue[TokenEvent | EngineError] = asyncio.Queue()
-
-        def deliver(event: TokenEvent | EngineError) -> None:
-            event_loop.call_soon_threadsafe(queue.put_nowait, event)
-
-        job = Job(prompt_ids, sampling, deliver)
+        job = Job(prompt_ids, sampling, queue.put_nowait)
         self._living_loop().submit(job)
         try:
             while True:
@@ -172,3 +175,9 @@ class TransformersEngine:
         if self._device != "auto":
             return self._device
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _hand_out(outbox: Outbox) -> None:
+    """Give the events of a step to those who wait for them; runs in the event loop."""
+    for job, event in outbox:
+        job.deliver(event)
