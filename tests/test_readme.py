@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,31 @@ def test_the_table_of_models_names_templates_of_that_context() -> None:
     assert len(rows) == 9
     for context, model_type in rows:
         assert get_template(model_type).context_length == int(context)
+
+
+def test_every_figure_of_the_top_page_stands_on_the_page_that_it_links_to() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.split("\n## Measured here\n")[1].split("\n## ")[0]
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| \[\w+\]\(([^)#]+)", section, re.MULTILINE
+    )
+    assert len(rows) > 6
+    for what, ours, theirs, place in rows:
+        page = (ROOT / place).read_text(encoding="utf-8")
+        for figure in re.findall(r"\d[\d,]*\.?\d*", ours + theirs):
+            assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d]|[.,]\d)", page), (
+                what,
+                figure,
+            )
+
+
+def test_every_extra_is_in_the_table_of_extras() -> None:
+    table = (ROOT / "docs/installing.md").read_text(encoding="utf-8").split("\n## The extras\n")[1]
+    for file in ROOT.glob("packages/*/pyproject.toml"):
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        row = "\n".join(line for line in table.splitlines() if f"`{project['name']}[" in line)
+        for extra in project.get("optional-dependencies", {}):
+            assert f"[{extra}]`" in row, f"{project['name']}[{extra}]"
 
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:

@@ -32,7 +32,7 @@ _FENCE = re.compile(
 # What begins a line that a reader would type.
 _COMMAND = re.compile(
     r"^(?:\$ )?(?:sudo )?(?:conda|curl|deepspeed|docker|git|hatch|hf|kubectl|npm|ochat-[a-z]+|pip3?"
-    r"|pipx|python3?|ray|torchrun|[A-Z_]+=\S+ [a-z]\S*) \S",
+    r"|pipx|python3?|ray|torchrun|[A-Z_]+=\S+ [a-z]\S*) [^\s─]",
 )
 
 
