@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from walking import BIN, wait_until_ready
 
 from ochat_serve import ScriptedEngine, ServedModel, build_app
 from ochat_serve.testing import local_server
@@ -82,3 +86,35 @@ def test_the_cluster_grows_by_a_figure_that_the_server_gives_out(tmp_path: Path)
             with urllib.request.urlopen(server.url + container[probe]["httpGet"]["path"]) as page:  # noqa: S310
                 assert page.status == 200
     assert re.search(rf"^{metric} 0$", samples, re.MULTILINE)
+
+
+def test_the_images_variables_start_the_server_and_its_health_check_tells(tmp_path: Path) -> None:
+    image = read("serve.Dockerfile")
+    variables = dict(re.findall(r"(OCHAT_SERVE_[A-Z_]+)=(\S+)", image.split("\nENV ")[1]))
+    assert variables["OCHAT_SERVE_HOST"] == "0.0.0.0"  # noqa: S104 - what the image says
+    log = tmp_path / Path(variables["OCHAT_SERVE_LOG_FILE"]).name
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # As in the image, but for this machine's folders and its own address.
+    variables |= {
+        "OCHAT_SERVE_HOST": "127.0.0.1",
+        "OCHAT_SERVE_PORT": str(port),
+        "OCHAT_SERVE_LOG_FILE": str(log),
+        "OCHAT_SERVE_API_KEYS": "sk-one",
+    }
+    model = tmp_path / "model"
+    model.mkdir()
+    train_sentencepiece(["A few words."] * 9, model / "tokenizer.model", vocab_size=280)
+    check = json.loads(image.split("\n    CMD ")[1].splitlines()[0])
+    check = [word.replace("18888", str(port)) for word in [sys.executable, *check[1:]]]
+    words = [BIN / "ochat-serve", model, "--engine", "scripted", "--model-type", "openchat_v3.2"]
+    server = subprocess.Popen(words, env=os.environ | variables)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", server)
+        assert subprocess.run(check, check=False).returncode == 0
+    finally:
+        server.terminate()
+        assert server.wait(timeout=60) == 0
+    assert subprocess.run(check, capture_output=True, check=False).returncode != 0
+    assert log.exists()

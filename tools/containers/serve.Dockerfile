@@ -8,7 +8,7 @@
 FROM python:3.11-slim-bookworm AS wheels
 COPY packages /packages
 RUN pip install --no-cache-dir "build>=1.2" \
-    && for name in templates serve; do python -m build --wheel --outdir /wheels "/packages/ochat-$name"; done
+    && for name in templates serve; do python -m build --wheel --outdir /wheels "/packages/ochat-$name" || exit 1; done
 
 FROM python:3.11-slim-bookworm
 ARG ENGINE=vllm

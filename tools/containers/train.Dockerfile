@@ -11,7 +11,7 @@ ARG BASE=python:3.11-slim-bookworm
 FROM python:3.11-slim-bookworm AS wheels
 COPY packages /packages
 RUN pip install --no-cache-dir "build>=1.2" \
-    && for name in templates data train; do python -m build --wheel --outdir /wheels "/packages/ochat-$name"; done
+    && for name in templates data train; do python -m build --wheel --outdir /wheels "/packages/ochat-$name" || exit 1; done
 
 # hadolint ignore=DL3006
 FROM ${BASE}
