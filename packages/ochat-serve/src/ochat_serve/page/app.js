@@ -1,226 +1,127 @@
-// The page: one conversation, its settings, and an answer as it arrives.
-// What a model or a person wrote enters the document as text only (textContent), never as markup.
+// The page: makes its parts and connects them. What each does stands in its own module.
 
-import { fetchModel, ServerError, streamChat } from "./stream.js";
+import { Chat } from "./chat/chat.js";
+import { openDatabase } from "./data/database.js";
+import { Library } from "./data/library.js";
+import { Connection } from "./net/connection.js";
+import { installBanner } from "./ui/banner.js";
+import { installCompare } from "./ui/compare.js";
+import { Composer } from "./ui/composer.js";
+import { byId, copyText, icon } from "./ui/dom.js";
+import { chooseImport, saveJson, saveMarkdown } from "./ui/files.js";
+import { openMenu } from "./ui/menu.js";
+import { installMeter } from "./ui/meter.js";
+import { Panes } from "./ui/panes.js";
+import { openPrompts } from "./ui/prompts.js";
+import { SettingsPanel } from "./ui/settings_panel.js";
+import { installShortcuts } from "./ui/shortcuts.js";
+import { Sidebar } from "./ui/sidebar.js";
+import { Thread } from "./ui/thread.js";
+import { toast } from "./ui/toast.js";
+import { installWelcome } from "./ui/welcome.js";
 
-const byId = (id) => document.getElementById(id);
-const input = byId("input");
-const messages = byId("messages");
-let conversation = []; // {role, content}, as it is sent; a new chat is a new array
-let model = null;
-let running = null; // AbortController of the answer being received
-
-function notify(text) {
-  byId("notice").textContent = text;
-  byId("notice").hidden = !text;
-}
-
-function explain(error) {
-  if (error instanceof ServerError) return error.message;
-  return "The server cannot be reached; is it still running?";
-}
-
-// The server's model, and what may be chosen with it.
-
-async function connect() {
-  const label = byId("model");
-  try {
-    model = await fetchModel(byId("api-key").value);
-    label.textContent = model.id;
-    label.classList.remove("offline");
-    showConditions(model.condition);
-    byId("system").disabled = !model.system_allowed;
-    byId("max-tokens").max = model.max_model_len;
-    notify("");
-  } catch (error) {
-    model = null;
-    label.textContent = "not connected";
-    label.classList.add("offline");
-    notify(explain(error));
-  }
-  refresh();
-}
-
-function showConditions({ default: preferred, allowed }) {
-  const select = byId("condition-select");
-  const text = byId("condition-text");
-  select.replaceChildren(...allowed.map((name) => new Option(name, name)));
-  select.value = preferred;
-  text.placeholder = preferred;
-  select.hidden = allowed.length === 0;
-  text.hidden = allowed.length > 0;
-  byId("condition-label").hidden = allowed.length === 0 && !preferred;
-}
-
-function chosenCondition() {
-  const { default: preferred, allowed } = model.condition;
-  const chosen = allowed.length ? byId("condition-select").value : byId("condition-text").value;
-  return chosen.trim() || preferred;
-}
-
-// Messages on the page.
-
-function addMessage(role, text, tag = "") {
-  byId("welcome").hidden = true;
-  const article = byId("message-template").content.cloneNode(true).firstElementChild;
-  article.classList.add(role);
-  article.querySelector(".who").textContent = role === "user" ? "You" : "Assistant";
-  article.querySelector(".text").textContent = text;
-  article.querySelector(".tag").textContent = tag;
-  article.querySelector(".tag").hidden = !tag;
-  messages.append(article);
-  messages.scrollTop = messages.scrollHeight;
-  return article;
-}
-
-function atBottom() {
-  return messages.scrollHeight - messages.scrollTop - messages.clientHeight < 60;
-}
-
-function appendText(article, text) {
-  const follow = atBottom();
-  // A node a chunk, not a growing string: the cost of a chunk stays the same in a long answer.
-  article.querySelector(".text").append(document.createTextNode(text));
-  if (follow) messages.scrollTop = messages.scrollHeight;
-}
-
-function describe({ usage, reason, started, first }) {
-  const facts = [];
-  if (usage) {
-    const seconds = (performance.now() - first) / 1000;
-    const tokens = usage.completion_tokens;
-    facts.push(`${tokens} tokens`);
-    if (tokens > 1 && seconds > 0) facts.push(`${((tokens - 1) / seconds).toFixed(1)} tokens/s`);
-    facts.push(`first after ${((first - started) / 1000).toFixed(2)} s`);
-  }
-  if (reason === "length") facts.push("ended at the length limit");
-  if (reason === "stopped") facts.push("stopped");
-  return facts.join(" · ");
-}
-
-// One question and its answer.
-
-function request(turns, condition) {
-  const system = byId("system").value;
-  const longest = byId("max-tokens").valueAsNumber;
-  return {
-    model: model.id,
-    messages: [...(system ? [{ role: "system", content: system }] : []), ...turns],
-    condition,
-    temperature: byId("temperature").valueAsNumber,
-    ...(Number.isInteger(longest) && longest > 0 ? { max_tokens: longest } : {}),
-  };
-}
-
-async function receive(article, turns, condition) {
-  const result = { usage: null, reason: "", started: performance.now(), first: 0, text: "" };
-  const body = request(turns, condition);
-  running = new AbortController();
-  refresh();
-  try {
-    for await (const chunk of streamChat(body, byId("api-key").value, running.signal)) {
-      const [choice] = chunk.choices;
-      if (chunk.usage) result.usage = chunk.usage;
-      if (!choice) continue;
-      result.first ||= performance.now();
-      result.reason = choice.finish_reason ?? result.reason;
-      const text = choice.delta.content ?? "";
-      result.text += text;
-      if (text) appendText(article, text);
-    }
-  } catch (error) {
-    if (error.name !== "AbortError") throw Object.assign(error, { partial: result.text });
-    result.reason = "stopped";
-  } finally {
-    running = null;
-  }
-  return result;
-}
-
-async function ask(question) {
-  notify("");
-  const condition = chosenCondition();
-  const turns = conversation;
-  const asked = addMessage("user", question);
-  turns.push({ role: "user", content: question });
-  const article = addMessage("assistant", "", condition);
-  article.classList.add("streaming");
-  try {
-    const result = await receive(article, turns, condition);
-    turns.push({ role: "assistant", content: result.text });
-    article.querySelector(".facts").textContent = describe(result);
-  } catch (error) {
-    // The question goes back to where it can be sent again.
-    notify(explain(error));
-    turns.pop();
-    asked.remove();
-    if (!error.partial) article.remove();
-    input.value = question;
-    byId("welcome").hidden = messages.querySelector(".message") !== null;
-  }
-  article.classList.remove("streaming");
-  refresh();
-  input.focus();
-}
-
-// Controls.
-
-function refresh() {
-  byId("send").disabled = !model || running !== null || !input.value.trim();
-  byId("send").hidden = running !== null;
-  byId("stop").hidden = running === null;
-  input.style.height = "auto";
-  input.style.height = `${input.scrollHeight}px`;
-}
-
-function submit() {
-  const question = input.value;
-  if (!model || running || !question.trim()) return;
-  input.value = "";
-  refresh();
-  ask(question);
-}
-
-byId("form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  submit();
+const connection = new Connection();
+const library = new Library(await openDatabase());
+await library.load();
+const chat = new Chat(library, connection);
+const panes = new Panes();
+const thread = new Thread(chat, {
+  settings: () => panes.showSettings(true),
+  key: () => {
+    panes.showSettings(true);
+    byId("settings-key").focus();
+  },
 });
-byId("settings-form").addEventListener("submit", (event) => event.preventDefault());
-input.addEventListener("input", refresh);
-input.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    submit();
-  }
+const composer = new Composer(chat, thread);
+const sidebar = new Sidebar(chat, {
+  markdown: (id) => saveMarkdown(library, id),
+  json: (ids) => saveJson(library, ids),
+  chosen: () => {
+    panes.closeOver();
+    composer.field.focus();
+  },
 });
-byId("stop").addEventListener("click", () => running?.abort());
-byId("new-chat").addEventListener("click", () => {
-  running?.abort();
-  conversation = [];
-  for (const article of messages.querySelectorAll(".message")) article.remove();
-  byId("welcome").hidden = false;
-  notify("");
-  input.focus();
-});
-byId("toggle-settings").addEventListener("click", () => {
-  const panel = byId("settings");
-  panel.hidden = !panel.hidden;
-  byId("toggle-settings").setAttribute("aria-expanded", String(!panel.hidden));
-});
-byId("temperature").addEventListener("input", (event) => {
-  byId("temperature-shown").textContent = event.target.valueAsNumber.toFixed(1);
-});
-byId("api-key").addEventListener("change", (event) => {
-  sessionStorage.setItem("ochat-key", event.target.value);
-  connect();
-});
-for (const button of document.querySelectorAll(".suggestions button")) {
-  button.addEventListener("click", () => {
-    input.value = button.textContent;
-    refresh();
-    input.focus();
-  });
+new SettingsPanel(chat, () => panes.showSettings(false));
+installBanner(connection);
+installWelcome(connection, (text) => composer.set(text));
+installMeter(chat, composer.field);
+installCompare(chat, composer);
+
+function newChat() {
+  chat.startNew();
+  panes.closeOver();
+  composer.field.focus();
 }
 
-byId("api-key").value = sessionStorage.getItem("ochat-key") ?? "";
-connect();
+const prompts = () => openPrompts(library, (prompt) => composer.use(prompt));
+const showShortcuts = installShortcuts({
+  newChat,
+  prompts,
+  escape: () => {
+    if (panes.closeOver()) return true;
+    if (!chat.running.length) return false;
+    chat.stop();
+    composer.field.focus();
+    return true;
+  },
+  again: () => {
+    const view = thread.last("assistant");
+    if (!view || chat.running.length) return false;
+    return thread.actions.regenerate(view.message);
+  },
+  copy: async () => {
+    const view = thread.last("assistant");
+    if (view && await copyText(view.message.content)) toast("Answer copied");
+  },
+  field: () => composer.field.focus(),
+  list: () => panes.showList(!panes.listShown),
+  settings: () => panes.showSettings(byId("settings").hidden),
+  search: () => {
+    panes.showList(true, false);
+    sidebar.field.focus();
+    sidebar.field.select();
+  },
+});
+
+byId("new-chat").prepend(icon("add"));
+byId("new-chat").addEventListener("click", newChat);
+byId("open-prompts").addEventListener("click", prompts);
+byId("open-data").addEventListener("click", () => openMenu(byId("open-data"), [
+  { label: "Import …", icon: "add", run: () => chooseImport(library) },
+  { label: "Export everything", icon: "file", run: () => saveJson(library) },
+  null,
+  { label: "Delete all conversations", icon: "remove", danger: true, disabled: !library.conversations.size,
+    run: () => sidebar.remove([...library.conversations.keys()]) },
+]));
+byId("chat-menu").append(icon("more"));
+byId("chat-menu").addEventListener("click", () => openMenu(byId("chat-menu"), [
+  ...(library.conversations.has(chat.id) ? sidebar.itemsFor(chat.id) : [{ label: "New chat", icon: "add", run: newChat }]),
+  null,
+  { label: "Keyboard shortcuts", run: showShortcuts },
+]));
+
+function showTitle() {
+  const { title } = chat.conversation;
+  byId("title").textContent = title;
+  document.title = library.conversations.has(chat.id) ? `${title} – OpenChat` : "OpenChat";
+}
+
+function showModel() {
+  const { state } = connection;
+  const names = { connecting: "connecting …", key: "key needed", away: "not connected" };
+  byId("model").dataset.state = state;
+  byId("model").textContent = names[state] ?? connection.model(chat.settings.model)?.id ?? "";
+}
+
+chat.addEventListener("open", showTitle);
+library.addEventListener("change", showTitle);
+for (const name of ["open", "settings"]) chat.addEventListener(name, showModel);
+connection.addEventListener("change", showModel);
+chat.addEventListener("failed", ({ detail }) => connection.noticed(detail));
+
+await chat.begin();
+sidebar.render();
+connection.retry();
+if (!library.database.durable) toast("This browser keeps nothing: conversations are gone when the tab closes.");
+performance.mark("ready");
+document.documentElement.dataset.ready = "true";

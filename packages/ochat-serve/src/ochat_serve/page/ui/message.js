@@ -1,0 +1,217 @@
+// One message on the page: its text, what can be done with it, and what it cost.
+
+import { AnswerView } from "../render/answer.js";
+import { explain } from "../net/explain.js";
+import { siblingsOf } from "../data/tree.js";
+import { copyText, h, icon, iconButton } from "./dom.js";
+
+/** @typedef {import("../data/types.js").Message} Message */
+
+const ENDINGS = {
+  length: "ended at the length limit",
+  stopped: "stopped",
+  broken: "broken off",
+  edited: "written by you",
+};
+const COPIED_MS = 1_500;
+
+/** @param {Message} message */
+export function factsOf(message) {
+  const { facts, reason } = message;
+  const parts = [];
+  if (facts) {
+    parts.push(`${facts.tokens} token${facts.tokens === 1 ? "" : "s"}`);
+    if (facts.rate) parts.push(`${facts.rate.toFixed(facts.rate < 100 ? 1 : 0)} tokens/s`);
+    parts.push(`first after ${facts.first.toFixed(2)} s`);
+  }
+  if (ENDINGS[reason]) parts.push(ENDINGS[reason]);
+  return parts.join(" · ");
+}
+
+/** The element of one message; `update` brings it in line with the message. */
+export class MessageView {
+  /**
+   * @param {Message} message
+   * @param {import("../chat/chat.js").Chat} chat
+   * @param {import("./thread.js").Actions} actions
+   */
+  constructor(message, chat, actions) {
+    this.message = message;
+    this.chat = chat;
+    this.actions = actions;
+    this.text = h("div.text", { dir: "auto" });
+    this.answer = message.role === "assistant" ? new AnswerView(this.text) : null;
+    this.text.addEventListener("rendered", () => actions.grew());
+    this.shown = null; // the text on the page
+    this.finished = false;
+    this.frame = 0;
+    this.run = null;
+    this.tag = h("span.tag", { dir: "auto" });
+    this.facts = h("span.facts");
+    this.error = h("div.error-card", { hidden: true });
+    this.tools = h("div.tools", { role: "toolbar", "aria-label": "Message" });
+    const who = message.role === "user" ? "You" : "Assistant";
+    this.body = h("div.body", {}, this.text, this.error);
+    this.element = h(`article.message.${message.role}`, { "aria-label": who, "data-id": message.id },
+      h("header", {}, h("h2.who", {}, who), this.tag),
+      this.body,
+      h("footer", {}, this.tools, this.facts));
+  }
+
+  /** @param {Message} message The same message, perhaps read anew. */
+  update(message = this.message) {
+    this.message = message;
+    const run = this.chat.runs.get(message.id) ?? null;
+    if (run !== this.run) this.#follow(run);
+    this.element.classList.toggle("streaming", run !== null);
+    this.element.setAttribute("aria-busy", String(run !== null));
+    this.tag.textContent = [message.condition, this.#modelName()].filter(Boolean).join(" · ");
+    this.tag.hidden = !this.tag.textContent;
+    this.#write();
+    this.#showEnd(run);
+    this.#showError();
+    if (!this.element.querySelector(".edit")) this.#showTools(run);
+  }
+
+  /** Only where several are served does the name say something. */
+  #modelName() {
+    return this.chat.connection.choices().length > 1 ? this.message.model ?? "" : "";
+  }
+
+  #follow(run) {
+    this.run = run;
+    run?.addEventListener("text", () => {
+      this.frame ||= requestAnimationFrame(() => {
+        this.frame = 0;
+        this.#write();
+      });
+    });
+  }
+
+  #write() {
+    const { content } = this.message;
+    if (this.answer) {
+      if (this.shown !== content) {
+        if (this.finished) this.answer = new AnswerView(this.#emptied());
+        this.finished = false;
+        this.answer.update(content);
+      }
+      if (!this.run && !this.finished) {
+        this.answer.finish();
+        this.finished = true;
+      }
+    } else {
+      this.text.textContent = content;
+    }
+    this.shown = content;
+    this.actions.grew();
+  }
+
+  #emptied() {
+    this.text.replaceChildren();
+    return this.text;
+  }
+
+  #showEnd(run) {
+    const open = this.message.reason === "" && !run && this.answer;
+    this.facts.textContent = open ? "unfinished: cut off, or still arriving in another tab" : factsOf(this.message);
+  }
+
+  #showError() {
+    const error = this.chat.errors.get(this.message.id);
+    this.error.hidden = !error;
+    if (!error) return;
+    const { title, text, remedy } = explain(error);
+    this.error.replaceChildren(h("strong", {}, title), h("p", { dir: "auto" }, text),
+      h("div.error-actions", {}, ...this.actions.remedies(this.message, remedy)));
+  }
+
+  #showTools(run) {
+    const { message, actions } = this;
+    const tools = [];
+    if (!message.group) tools.push(...this.#branches());
+    if (message.group && !run) {
+      tools.push(h("button.quiet.keep", { type: "button", onclick: () => actions.keep(message) },
+        icon("check"), "Go on with this one"));
+    }
+    if (!run) tools.push(...this.#buttons());
+    // The button that was just used may be one of those replaced.
+    const label = this.tools.contains(document.activeElement)
+      ? document.activeElement.getAttribute("aria-label") : null;
+    this.tools.replaceChildren(...tools);
+    if (label) this.tools.querySelector(`[aria-label="${CSS.escape(label)}"]:not(:disabled)`)?.focus();
+  }
+
+  #branches() {
+    const siblings = siblingsOf(this.chat.messages, this.message);
+    if (siblings.length < 2) return [];
+    const at = siblings.findIndex((each) => each.id === this.message.id);
+    const turn = (step) => () => this.actions.turn(this.message, step);
+    return [
+      iconButton("left", "Earlier version", turn(-1), { disabled: at === 0 }),
+      h("span.branch", {}, `${at + 1}/${siblings.length}`),
+      iconButton("right", "Later version", turn(1), { disabled: at === siblings.length - 1 }),
+    ];
+  }
+
+  #buttons() {
+    const { message, actions } = this;
+    const copy = iconButton("copy", "Copy", async () => {
+      if (!(await copyText(message.content))) return;
+      copy.replaceChildren(icon("check"));
+      setTimeout(() => copy.replaceChildren(icon("copy")), COPIED_MS);
+    });
+    const found = [copy, iconButton("edit", "Edit", () => this.edit())];
+    if (message.role === "assistant") {
+      found.push(iconButton("again", "Answer again", () => actions.regenerate(message)));
+      if (message.content && message.id === this.chat.path.at(-1)?.id) {
+        found.push(iconButton("onward", "Continue this answer", () => actions.onward(message)));
+      }
+    } else if (message.id === this.chat.path.at(-1)?.id) {
+      found.push(h("button.quiet", { type: "button", onclick: () => actions.answer(message) }, "Get an answer"));
+    }
+    found.push(iconButton("remove", "Delete from here on", () => actions.remove(message)));
+    return found;
+  }
+
+  /** Write the message anew; what is saved becomes a branch of its own. */
+  edit() {
+    const { message } = this;
+    const field = h("textarea", { dir: "auto", "aria-label": "Message in other words", rows: 3 });
+    field.value = message.content;
+    const done = () => {
+      editor.remove();
+      this.text.hidden = false;
+      this.update();
+      this.tools.querySelector('[aria-label="Edit"]')?.focus();
+    };
+    const save = () => {
+      const text = field.value;
+      if (!text.trim()) return;
+      done();
+      if (text !== message.content || message.role === "user") this.actions.edited(message, text);
+    };
+    const action = message.role === "user" ? "Send as a new branch" : "Save as another version";
+    const editor = h("div.edit", {
+      onkeydown: (event) => {
+        if (event.key === "Escape") {
+          event.stopPropagation();
+          done();
+        }
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+      },
+    }, field, h("div.edit-actions", {},
+      h("button.quiet", { type: "button", onclick: done }, "Cancel"),
+      h("button.primary", { type: "button", onclick: save }, action)));
+    this.text.hidden = true;
+    this.tools.replaceChildren();
+    this.body.prepend(editor);
+    const grow = () => {
+      field.style.height = "auto";
+      field.style.height = `${Math.min(field.scrollHeight + 2, innerHeight / 2)}px`;
+    };
+    field.addEventListener("input", grow);
+    grow();
+    field.focus();
+  }
+}
