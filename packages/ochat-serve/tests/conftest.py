@@ -19,6 +19,7 @@ from ochat_serve import (
     create_engine,
     open_model_folder,
 )
+from ochat_serve.engine.vocabulary import Vocabulary
 from ochat_serve.testing import LocalServer, local_server
 from ochat_templates import Codec, ModelCard, load_codec
 from ochat_templates.testing import train_sentencepiece
@@ -94,7 +95,8 @@ def serve(codec: Codec) -> Iterator[Callable[..., LocalServer]]:
 def toy_server(model_folder: Path) -> Iterator[LocalServer]:
     """The toy model on the Transformers engine, behind HTTP."""
     folder = open_model_folder(model_folder)
-    options = EngineOptions(max_model_len=folder.max_model_len, threads=1)
+    vocabulary = Vocabulary.of(folder.model.codec)
+    options = EngineOptions(max_model_len=folder.max_model_len, threads=1, vocabulary=vocabulary)
     engine = create_engine("transformers", folder.path, options)
     with local_server(build_app(engine, folder.model), engine) as server:
         yield server

@@ -84,7 +84,10 @@ def test_a_cut_response_is_incomplete(
         ({"input": [{"type": "function_call", "role": "user", "content": "x"}]}, "input.0.type"),
         ({"input": 3}, "input"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
-        ({"text": {"format": {"type": "xml"}}}, "text"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format"),
+        ({"text": {"format": {"type": "text", "schema": {}}}}, "text.format"),
+        ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"background": True}, "background"),
     ],
 )

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from ochat_serve import (
 )
 from ochat_serve.engine import TokenLogprobs
 from ochat_serve.engine.transformers import TransformersEngine
+from ochat_serve.engine.vocabulary import Vocabulary
 from ochat_serve.testing import LocalServer, free_port, wait_until
 from ochat_templates import Codec, Conversation, Message
 
@@ -42,6 +44,20 @@ pytestmark = [
 
 CONTEXT = 256
 QUESTIONS = ["Hello", "How many tokens?", "你好", "Write a function", "1, 2, 3", "lazy dog"]
+SCHEMAS: list[dict[str, Any]] = [
+    {"enum": ["red", "größe", 3, None]},
+    {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 5},
+    {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 8},
+            "size": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/small"}]},
+        },
+        "required": ["name", "size"],
+        "additionalProperties": False,
+        "$defs": {"small": {"type": "integer", "minimum": 0, "maximum": 99}},
+    },
+]
 GREEDY = SamplingParams(temperature=0.0, max_tokens=32)
 
 
@@ -53,10 +69,11 @@ def small_vllm() -> Iterator[None]:
         yield
 
 
-def vllm(folder: Path, *more: str) -> Engine:
+def vllm(folder: Path, *more: str, vocabulary: Vocabulary | None = None) -> Engine:
     options = EngineOptions(
         max_model_len=CONTEXT,
         dtype="float32",
+        vocabulary=vocabulary,
         vllm_arguments=("--enforce-eager", "--max-num-seqs", "16", *more),
     )
     return create_engine("vllm", folder, options)
@@ -115,7 +132,10 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
     ]
 
     async def run() -> None:
-        reference = TransformersEngine(model_folder, max_model_len=CONTEXT, dtype="float32")
+        vocabulary = Vocabulary.of(codec)
+        reference = TransformersEngine(
+            model_folder, max_model_len=CONTEXT, dtype="float32", vocabulary=vocabulary
+        )
         await reference.start()
         free = await answers(reference, [(prompt, GREEDY) for prompt in prompts])
         # The sixth token of each answer becomes its stop id, once barred at the beginning.
@@ -137,11 +157,12 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         cases.append((prompts[0], biased))
         # Told of five tokens at once: the answer is the same.
         cases.append((prompts[1], replace(GREEDY, stream_interval=5)))
+        cases += [(prompt, held_to(schema, codec)) for prompt in prompts for schema in SCHEMAS]
         expected = await answers(reference, cases)
-        assert expected[-2][0] == [7] * 4
+        assert expected[len(free) * 3][0] == [7] * 4
         scores = await scored(reference, prompts[0])
         await reference.stop()
-        engine = vllm(model_folder)
+        engine = vllm(model_folder, vocabulary=vocabulary)
         await engine.start()
         try:
             engine.check_health()
@@ -149,6 +170,7 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
             assert len(alive(engine_pids)) >= 1
             assert await answers(engine, cases) == expected
             assert [reason for _, reason in expected[6:12]].count("stop") >= 3
+            check_json(expected[-len(prompts) * len(SCHEMAS) :], codec)
             found = await scored(engine, prompts[0])
             assert [(e.token_id, [i for i, _ in e.top]) for e in found] == [
                 (e.token_id, [i for i, _ in e.top]) for e in scores
@@ -165,6 +187,21 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         wait_until(lambda: not alive(engine_pids), seconds=20)
 
     asyncio.run(run())
+
+
+def held_to(schema: dict[str, Any], codec: Codec) -> SamplingParams:
+    return SamplingParams(
+        temperature=0.0, max_tokens=100, stop_ids=codec.stop_ids, json_schema=json.dumps(schema)
+    )
+
+
+def check_json(given: list[tuple[list[int], str | None]], codec: Codec) -> None:
+    """Most of the answers end by themselves, and those are JSON."""
+    ended = [ids for ids, reason in given if reason == "stop"]
+    assert len(ended) > len(given) / 2
+    for ids in ended:
+        assert ids[-1] == codec.eot_id
+        json.loads(codec.decode(ids[:-1]))
 
 
 async def scored(engine: Engine, prompt: list[int]) -> list[TokenLogprobs]:

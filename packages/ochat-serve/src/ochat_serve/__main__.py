@@ -94,6 +94,7 @@ def run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequenc
 def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequence[str]) -> int:
     _require_keys_in_public(arguments)
     from ochat_serve.engine.adapters import read_adapters
+    from ochat_serve.engine.vocabulary import Vocabulary
     from ochat_serve.model_folder import open_model_folder
     from ochat_serve.server import Certificate, bind, serve
 
@@ -117,6 +118,7 @@ def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequen
         shutdown_seconds=settings.shutdown_seconds,
         adapters=adapters,
         vllm_arguments=tuple(vllm_arguments),
+        vocabulary=Vocabulary.of(folder.model.codec),
         engine_stats=arguments.engine_stats,
     )
     engine = create_engine(engine_name, folder.path, options)

@@ -39,6 +39,7 @@ class ChatRequest:
         ignore_eos: Do not stop at the template's end of turn.
         skip_special_tokens: Whether control tokens are left out of the text.
         sampling: The other sampling parameters; its `max_tokens` and `stop_ids` are not read.
+        schema_field: What the caller's field of the JSON schema is called.
     """
 
     model: str
@@ -51,6 +52,7 @@ class ChatRequest:
     ignore_eos: bool = False
     skip_special_tokens: bool = True
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    schema_field: str = "response_format"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 from ochat_serve.chat.answer import PreparedChat, answer_of, merge
 from ochat_serve.chat.logprobs import scored_token
-from ochat_serve.chat.request import CompletionRequest, to_conversation
+from ochat_serve.chat.request import ChatRequest, CompletionRequest, to_conversation
 from ochat_serve.chat.text import AnswerText
+from ochat_serve.engine import grammar
 from ochat_serve.errors import ContextLengthError, RequestError, UnsupportedParameterError
 from ochat_templates import ConditionError, ConversationError
 
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
 
     from ochat_serve.chat.answer import Delta
     from ochat_serve.chat.model import ServedModel
-    from ochat_serve.chat.request import ChatRequest
     from ochat_serve.engine import Engine, SamplingParams
     from ochat_templates import Conversation
 
 # Where the API's word differs from the engine's.
-_FIELD_OF = {"json_schema": "response_format", "prompt_logprobs": "logprobs"}
+_FIELD_OF = {"prompt_logprobs": "logprobs"}
 
 
 class ChatService:
@@ -52,6 +52,7 @@ class ChatService:
         conversation = to_conversation(request)
         prompt_ids = self._encode(conversation)
         sampling = self._sampling(request, len(prompt_ids))
+        _require_followable(request)
         last = conversation.messages[-1]
         return PreparedChat(
             request=request,
@@ -171,6 +172,8 @@ class ChatService:
         )
         for name in sorted(sampling.requested() - self.engine.capabilities):
             field = _FIELD_OF.get(name, name)
+            if name == "json_schema" and isinstance(request, ChatRequest):
+                field = request.schema_field
             raise UnsupportedParameterError(
                 f"The {self.engine.name} engine does not support {field}; leave it out.",
                 param=field,
@@ -183,6 +186,34 @@ class ChatService:
                 code="invalid_value",
             )
         return sampling
+
+
+def _require_followable(request: ChatRequest) -> None:
+    """Refuse a schema that no answer can be held to, and what would keep an answer from ending.
+
+    Compiling takes milliseconds for most schemas, much longer for some.
+    """
+    schema = request.sampling.json_schema
+    if schema is None:
+        return
+    for name, given in (
+        ("ignore_eos", request.ignore_eos),
+        ("min_tokens", request.sampling.min_tokens > 0),
+    ):
+        if given:
+            raise RequestError(
+                f"{name} cannot be had together with {request.schema_field}: the answer ends "
+                "where the schema ends.",
+                param=name,
+                code="invalid_value",
+            )
+    reason = grammar.complaint(schema)
+    if reason is not None:
+        raise RequestError(
+            f"Invalid schema for {request.schema_field}: {reason}.",
+            param=request.schema_field,
+            code="invalid_json_schema",
+        )
 
 
 def _require_room(

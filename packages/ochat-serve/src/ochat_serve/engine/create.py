@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import Engine
+    from ochat_serve.engine.vocabulary import Vocabulary
 
 ENGINE_NAMES = ("auto", "vllm", "transformers", "scripted")
 HOW_TO_GET_VLLM = (
@@ -41,6 +42,7 @@ class EngineOptions:
         engine_stats: Whether vLLM gathers and logs its own statistics.
         adapters: Served beside the model.
         vllm_arguments: Arguments passed through to vLLM's engine.
+        vocabulary: The model's tokens; None does without JSON schemas.
     """
 
     max_model_len: int
@@ -51,6 +53,7 @@ class EngineOptions:
     engine_stats: bool = False
     adapters: tuple[Adapter, ...] = ()
     vllm_arguments: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
 
 
 def resolve_engine_name(name: str) -> str:
@@ -95,6 +98,7 @@ def _create_transformers(folder: Path, options: EngineOptions) -> Engine:
         device=options.device,
         threads=options.threads,
         adapters=options.adapters,
+        vocabulary=options.vocabulary,
     )
 
 
@@ -118,5 +122,6 @@ def _create_vllm(folder: Path, options: EngineOptions) -> Engine:
         shutdown_seconds=options.shutdown_seconds,
         engine_stats=options.engine_stats,
         adapters=options.adapters,
+        vocabulary=options.vocabulary,
         extra_arguments=options.vllm_arguments,
     )

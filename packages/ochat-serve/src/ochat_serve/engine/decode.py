@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ochat_serve.engine.base import SamplingParams
+    from ochat_serve.engine.grammar import Constraint
     from ochat_serve.engine.runner import AnyRunner
 
     Outbox = list[tuple["Job", TokenEvent | EngineError]]
@@ -40,8 +41,10 @@ class Job:
         prompt_ids: Sequence[int],
         sampling: SamplingParams,
         deliver: Callable[[TokenEvent | EngineError], None],
+        constraint: Constraint | None = None,
     ) -> None:
         """Remember the request; whoever gets the loop's post calls `deliver`."""
+        self.constraint = constraint
         self.prompt_ids = list(prompt_ids)
         self.sampling = sampling
         self.deliver = deliver
@@ -55,7 +58,7 @@ class _Sequence:
         self.job = job
         self.cache = cache
         self.pending = list(job.prompt_ids)
-        self.sampler = Sampler(job.sampling, job.prompt_ids)
+        self.sampler = Sampler(job.sampling, job.prompt_ids, job.constraint)
         self.generated = 0
         self.prompt_logprobs: list[TokenLogprobs] = []
         # Computed and not told yet.

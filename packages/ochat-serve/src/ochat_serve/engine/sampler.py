@@ -6,6 +6,7 @@ request means the same distribution on both engines. Running the model belongs t
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ochat_serve.engine.base import SamplingParams
+    from ochat_serve.engine.grammar import Constraint
 
 # Below this a temperature only overflows the division; vLLM draws the line at the same place.
 _GREEDY_BELOW = 1e-5
@@ -25,8 +27,20 @@ _GREEDY_BELOW = 1e-5
 class Sampler:
     """Holds what choosing needs to remember: the ids so far and the random state."""
 
-    def __init__(self, sampling: SamplingParams, prompt_ids: Sequence[int]) -> None:
-        """Seed the request's own generator, so that no other request can move it."""
+    def __init__(
+        self,
+        sampling: SamplingParams,
+        prompt_ids: Sequence[int],
+        constraint: Constraint | None = None,
+    ) -> None:
+        """Seed the request's own generator, so that no other request can move it.
+
+        Args:
+            sampling: How to choose.
+            prompt_ids: For the penalties.
+            constraint: What the answer must follow; None leaves it free.
+        """
+        self._constraint = constraint
         self._sampling = sampling
         self._prompt_ids = list(prompt_ids)
         self._counts: dict[int, int] = {}
@@ -52,6 +66,8 @@ class Sampler:
             raise EngineError(
                 "The model's output is not finite; its weights or its precision are at fault."
             )
+        if self._constraint is not None:
+            _keep_allowed(scores, self._constraint.allowed())
         raw = scores.clone() if self._sampling.logprobs is not None else None
         for biased, amount in self._sampling.logit_bias:
             scores[biased] += amount
@@ -59,6 +75,8 @@ class Sampler:
         if self._chosen < self._sampling.min_tokens and self._sampling.stop_ids:
             scores[list(self._sampling.stop_ids)] = -torch.inf
         token = self._pick(scores)
+        if self._constraint is not None:
+            self._constraint.accept(token)
         self._chosen += 1
         self._counts[token] = self._counts.get(token, 0) + 1
         if raw is not None:
@@ -99,8 +117,17 @@ class Sampler:
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
 
 
+def _keep_allowed(scores: torch.Tensor, allowed: bytearray) -> None:
+    """Rule out every id but those marked; a model may have more ids than its tokenizer."""
+    marks = torch.frombuffer(allowed, dtype=torch.uint8)[: scores.numel()]
+    scores[marks.numel() :] = -torch.inf
+    scores[: marks.numel()].masked_fill_(marks == 0, -torch.inf)
+
+
 def token_logprobs(logits: torch.Tensor, token: int, count: int) -> TokenLogprobs:
     """How probable `token` and the `count` best ids are under the model's own distribution.
+
+    Ids that were ruled out are not among the best.
 
     Args:
         logits: `(vocab,)`, float32.
@@ -109,5 +136,6 @@ def token_logprobs(logits: torch.Tensor, token: int, count: int) -> TokenLogprob
     """
     scores = torch.log_softmax(logits, dim=-1)
     best = torch.topk(scores, min(count, scores.numel()))
-    top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    ranked = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    top = tuple((i, value) for i, value in ranked if value > -math.inf)
     return TokenLogprobs(token_id=token, logprob=float(scores[token]), top=top)

@@ -14,8 +14,10 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from ochat_serve.engine import grammar
 from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent
 from ochat_serve.engine.decode import DecodeLoop, Job
+from ochat_serve.engine.grammar import Constraints
 from ochat_serve.errors import EngineDeadError, EngineError, SetupError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import SamplingParams
     from ochat_serve.engine.decode import Outbox
+    from ochat_serve.engine.vocabulary import Vocabulary
 
 _DTYPES = {
     "auto": "auto",
@@ -40,7 +43,6 @@ class TransformersEngine:
     """Streams tokens of a model loaded with Transformers."""
 
     name = "transformers"
-    capabilities = ALL_CAPABILITIES - {"json_schema"}
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class TransformersEngine:
         max_num_seqs: int = 64,
         threads: int | None = None,
         adapters: Sequence[Adapter] = (),
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         """Choose what `start` will load.
 
@@ -63,7 +66,11 @@ class TransformersEngine:
             max_num_seqs: Requests computed together; further ones wait.
             threads: CPU threads of one operation; None leaves one core to the server.
             adapters: Served beside the model, chosen by `SamplingParams.adapter`.
+            vocabulary: Needed to hold answers to a JSON schema.
         """
+        able = vocabulary is not None and grammar.available()
+        self._constraints = Constraints(vocabulary) if vocabulary is not None else None
+        self.capabilities = ALL_CAPABILITIES if able else ALL_CAPABILITIES - {"json_schema"}
         self._folder = folder
         self._adapters = tuple(adapters)
         self._dtype = dtype
@@ -119,7 +126,10 @@ class TransformersEngine:
     ) -> AsyncGenerator[TokenEvent]:
         """Answer one prompt; see `Engine.generate`."""
         queue: asyncio.Queue[TokenEvent | EngineError] = asyncio.Queue()
-        job = Job(prompt_ids, sampling, queue.put_nowait)
+        constraint = None
+        if sampling.json_schema is not None and self._constraints is not None:
+            constraint = await asyncio.to_thread(self._constraints.begin, sampling.json_schema)
+        job = Job(prompt_ids, sampling, queue.put_nowait, constraint)
         self._living_loop().submit(job)
         try:
             while True:

@@ -1,14 +1,18 @@
 """The production engine: vLLM's AsyncLLM, driven with token ids.
 
 A process of vLLM's runs the model. Tokenising, stop rules and text stay with the layers above, so
-vLLM's tokenizer is never loaded.
+no tokenizer of the model's own is ever loaded: vLLM gets the bare tokens, to know which of them a
+JSON schema allows.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import math
 from contextlib import aclosing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 # pyrefly: ignore[missing-import]
@@ -27,7 +31,7 @@ from vllm.inputs import tokens_input
 from vllm.lora.request import LoRARequest
 
 # pyrefly: ignore[missing-import]
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 # pyrefly: ignore[missing-import]
 from vllm.usage.usage_lib import UsageContext
@@ -40,11 +44,11 @@ from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
 
 from ochat_serve.engine.adapters import vllm_arguments
 from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent, TokenLogprobs
+from ochat_serve.engine.grammar import grammar_of
 from ochat_serve.errors import EngineDeadError, EngineError, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
-    from pathlib import Path
 
     # pyrefly: ignore[missing-import]
     from vllm.logprobs import Logprob
@@ -54,17 +58,20 @@ if TYPE_CHECKING:
 
     from ochat_serve.engine.adapters import Adapter
     from ochat_serve.engine.base import SamplingParams
+    from ochat_serve.engine.vocabulary import Vocabulary
 
 
 # vLLM 0.32 has it, 0.26 has not.
 _HAS_STREAM_INTERVAL = "stream_interval" in inspect.signature(VllmSamplingParams).parameters
+
+# llguidance on both engines: the same schema allows the same tokens.
+_GRAMMAR_ARGUMENTS = ("--structured-outputs-config", '{"backend": "guidance"}')
 
 
 class VllmEngine:
     """Streams tokens of a model run by vLLM."""
 
     name = "vllm"
-    capabilities = ALL_CAPABILITIES - {"json_schema"}
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class VllmEngine:
         shutdown_seconds: int = 0,
         engine_stats: bool = False,
         adapters: Sequence[Adapter] = (),
+        vocabulary: Vocabulary | None = None,
         extra_arguments: Sequence[str] = (),
     ) -> None:
         """Choose what `start` will run.
@@ -86,6 +94,7 @@ class VllmEngine:
             shutdown_seconds: How long vLLM's own process works on when it is told to stop.
             engine_stats: Whether vLLM gathers and logs its own statistics.
             adapters: Served beside the model, chosen by `SamplingParams.adapter`.
+            vocabulary: Needed to hold answers to a JSON schema.
             extra_arguments: Further command line arguments of vLLM's engine, such as
                 `--tensor-parallel-size 2`.
 
@@ -95,7 +104,8 @@ class VllmEngine:
         self._arguments = _engine_arguments(
             [
                 *("--model", str(folder), "--dtype", dtype),
-                *("--max-model-len", str(max_model_len), "--skip-tokenizer-init"),
+                *("--max-model-len", str(max_model_len)),
+                *(("--skip-tokenizer-init",) if vocabulary is None else _GRAMMAR_ARGUMENTS),
                 *("--shutdown-timeout", str(shutdown_seconds)),
                 *(() if engine_stats else ("--disable-log-stats",)),
                 # Sampling defaults come from the request, not from the model's files.
@@ -109,6 +119,9 @@ class VllmEngine:
             adapter.name: LoRARequest(adapter.name, number, str(adapter.folder))
             for number, adapter in enumerate(adapters, start=1)
         }
+        self._vocabulary = vocabulary
+        bare = self._arguments.skip_tokenizer_init
+        self.capabilities = ALL_CAPABILITIES - ({"json_schema"} if bare else set())
         self._llm: AsyncLLM | None = None
         self._running: set[str] = set()
         self.max_model_len = max_model_len
@@ -119,9 +132,7 @@ class VllmEngine:
         The event loop stands still meanwhile: vLLM ties its sockets to the loop it starts in.
         """
         try:
-            self._llm = AsyncLLM.from_engine_args(
-                self._arguments, usage_context=UsageContext.OPENAI_API_SERVER
-            )
+            self._llm = self._started()
         except (
             VLLMError,
             ValueError,
@@ -135,6 +146,16 @@ class VllmEngine:
                 f"vLLM cannot run {self._arguments.model} ({reason}); its own messages above say "
                 "more. --engine transformers needs no vLLM."
             ) from error
+
+    def _started(self) -> AsyncLLM:
+        """All of vLLM's processes have read the tokens when this returns."""
+        with TemporaryDirectory(prefix="ochat-serve-") as name:
+            if self._vocabulary is not None and not self._arguments.skip_tokenizer_init:
+                self._vocabulary.write(Path(name))
+                self._arguments.tokenizer = name
+            return AsyncLLM.from_engine_args(
+                self._arguments, usage_context=UsageContext.OPENAI_API_SERVER
+            )
 
     async def stop(self) -> None:
         """End requests that still run and vLLM's processes; see `Engine.stop`."""
@@ -203,9 +224,14 @@ def _engine_arguments(arguments: list[str]) -> AsyncEngineArgs:
 
 def _vllm_sampling(sampling: SamplingParams) -> VllmSamplingParams:
     """The same parameters in vLLM's words; nothing but `stop_ids` may end an answer."""
+    structured = None
+    if sampling.json_schema is not None:
+        structured = StructuredOutputsParams(grammar=grammar_of(sampling.json_schema))
     return VllmSamplingParams(
+        structured_outputs=structured,
         max_tokens=sampling.max_tokens,
-        min_tokens=sampling.min_tokens,
+        # vLLM would also bar the end of turn where the request does not stop at it.
+        min_tokens=sampling.min_tokens if sampling.stop_ids else 0,
         stop_token_ids=list(sampling.stop_ids),
         ignore_eos=True,
         temperature=sampling.temperature,
@@ -246,7 +272,11 @@ def _event(output: RequestOutput, sampling: SamplingParams) -> TokenEvent:
 
 def _logprobs(token: int, entry: Mapping[int, Logprob], best: int) -> TokenLogprobs:
     """One position; vLLM's entry has the token itself beside the best ones."""
-    ranked = sorted((each.rank, i, each.logprob) for i, each in entry.items() if each.rank <= best)
+    ranked = sorted(
+        (each.rank, i, each.logprob)
+        for i, each in entry.items()
+        if each.rank <= best and each.logprob > -math.inf
+    )
     return TokenLogprobs(
         token_id=token, logprob=entry[token].logprob, top=tuple((i, p) for _, i, p in ranked)
     )

@@ -13,13 +13,13 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    field_validator,
     model_validator,
 )
 
 from ochat_serve.chat import ChatMessage, ChatRequest, CompletionRequest
 from ochat_serve.errors import RequestError
-from ochat_serve.http.fields import SamplingBody, schema_of
+from ochat_serve.http.fields import SamplingBody
+from ochat_serve.http.formats import ResponseFormatBody
 
 _MOST_PROMPTS = 2_048  # OpenAI's
 
@@ -62,13 +62,7 @@ class ChatCompletionBody(SamplingBody):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    response_format: dict[str, JsonValue] | None = None
-
-    @field_validator("response_format")
-    @classmethod
-    def _known_format(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
-        _schema(value)
-        return value
+    response_format: ResponseFormatBody | None = None
 
     def to_request(self) -> ChatRequest:
         """The request in the chat layer's terms; null means the default everywhere."""
@@ -90,7 +84,7 @@ class ChatCompletionBody(SamplingBody):
             skip_special_tokens=self.skip_special_tokens is not False,
             sampling=self.sampling(
                 logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-                json_schema=_schema(self.response_format),
+                json_schema=self.response_format.schema_text() if self.response_format else None,
             ),
         )
 
@@ -104,21 +98,6 @@ class ChatCompletionBody(SamplingBody):
                 code="invalid_value",
             )
         return old if new is None else new
-
-
-def _schema(value: dict[str, JsonValue] | None) -> str | None:
-    """The schema that a response format asks for."""
-    kind = (value or {"type": "text"}).get("type")
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return schema_of({"type": "object"})
-    inner = (value or {}).get("json_schema")
-    if kind != "json_schema" or not isinstance(inner, dict):
-        raise ValueError(
-            "expected type 'text', 'json_object', or 'json_schema' with a field json_schema"
-        )
-    return schema_of(inner.get("schema"))
 
 
 def _prompts(value: object) -> object:

@@ -5,7 +5,6 @@ Strict as OpenAI is: wrong types, unknown names and parameters that cannot be ho
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -186,17 +185,6 @@ def parse_body(raw: bytes, kind: type[Body]) -> Body:
             code="invalid_value",
         )
     return body
-
-
-def schema_of(schema: JsonValue) -> str:
-    """A JSON schema as text.
-
-    Raises:
-        ValueError: It is no object.
-    """
-    if not isinstance(schema, dict):
-        raise ValueError("expected a JSON schema, which is an object")
-    return json.dumps(schema)
 
 
 def _or(value: float | None, default: float) -> float:

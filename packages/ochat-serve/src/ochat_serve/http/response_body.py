@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from ochat_serve.chat import ChatMessage, ChatRequest
 from ochat_serve.errors import UnsupportedParameterError
-from ochat_serve.http.fields import SamplingBody, schema_of
+from ochat_serve.http.fields import SamplingBody
+from ochat_serve.http.formats import TextBody
 
 _TEXT_PARTS = ("input_text", "output_text", "text")
 
@@ -59,15 +60,9 @@ class ResponseBody(SamplingBody):
     instructions: str | None = None
     condition: str | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    text: dict[str, JsonValue] | None = None
+    text: TextBody | None = None
     metadata: dict[str, str] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
-
-    @field_validator("text")
-    @classmethod
-    def _known_text(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
-        _schema(value)
-        return value
 
     def to_request(self) -> ChatRequest:
         """The request in the chat layer's terms; null means the default everywhere."""
@@ -85,7 +80,8 @@ class ResponseBody(SamplingBody):
             stop_token_ids=tuple(self.stop_token_ids or ()),
             ignore_eos=bool(self.ignore_eos),
             skip_special_tokens=self.skip_special_tokens is not False,
-            sampling=self.sampling(json_schema=_schema(self.text)),
+            sampling=self.sampling(json_schema=self.text.schema_text() if self.text else None),
+            schema_field="text.format.schema",
         )
 
     def echoed(self) -> dict[str, Any]:
@@ -96,18 +92,5 @@ class ResponseBody(SamplingBody):
             "metadata": self.metadata or {},
             "temperature": 1.0 if self.temperature is None else self.temperature,
             "top_p": 1.0 if self.top_p is None else self.top_p,
-            "text": self.text or {"format": {"type": "text"}},
+            "text": (self.text or TextBody()).echoed(),
         }
-
-
-def _schema(text: dict[str, JsonValue] | None) -> str | None:
-    """The schema that `text.format` asks for."""
-    chosen = (text or {}).get("format") or {"type": "text"}
-    kind = chosen.get("type") if isinstance(chosen, dict) else None
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return schema_of({"type": "object"})
-    if kind != "json_schema" or not isinstance(chosen, dict):
-        raise ValueError("expected a format of type 'text', 'json_object' or 'json_schema'")
-    return schema_of(chosen.get("schema"))
