@@ -138,26 +138,7 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         )
         await reference.start()
         free = await answers(reference, [(prompt, GREEDY) for prompt in prompts])
-        # The sixth token of each answer becomes its stop id, once barred at the beginning.
-        stopping = [
-            SamplingParams(temperature=0.0, max_tokens=32, stop_ids=(ids[5],), min_tokens=m)
-            for (ids, _), m in zip(free, (0, 0, 0, 8, 8, 8), strict=True)
-        ]
-        penalised = SamplingParams(
-            temperature=0.0,
-            max_tokens=16,
-            repetition_penalty=1.3,
-            presence_penalty=0.5,
-            frequency_penalty=0.5,
-        )
-        cases = [(p, GREEDY) for p in prompts]
-        cases += list(zip(prompts, stopping, strict=True))
-        cases += [(p, penalised) for p in prompts]
-        biased = SamplingParams(temperature=0.0, max_tokens=4, logit_bias=((7, 100.0), (9, -100.0)))
-        cases.append((prompts[0], biased))
-        # Told of five tokens at once: the answer is the same.
-        cases.append((prompts[1], replace(GREEDY, stream_interval=5)))
-        cases += [(prompt, held_to(schema, codec)) for prompt in prompts for schema in SCHEMAS]
+        cases = compared(prompts, [ids for ids, _ in free], codec)
         expected = await answers(reference, cases)
         assert expected[len(free) * 3][0] == [7] * 4
         scores = await scored(reference, prompts[0])
@@ -187,6 +168,33 @@ def test_the_engine_answers_as_transformers_does_stops_aborts_and_leaves_nothing
         wait_until(lambda: not alive(engine_pids), seconds=20)
 
     asyncio.run(run())
+
+
+def compared(
+    prompts: list[list[int]], free: list[list[int]], codec: Codec
+) -> list[tuple[list[int], SamplingParams]]:
+    """What both engines must answer alike; `free` are the answers without any limit."""
+    # The sixth token of each answer becomes its stop id, once barred at the beginning.
+    stopping = [
+        SamplingParams(temperature=0.0, max_tokens=32, stop_ids=(ids[5],), min_tokens=m)
+        for ids, m in zip(free, (0, 0, 0, 8, 8, 8), strict=True)
+    ]
+    penalised = SamplingParams(
+        temperature=0.0,
+        max_tokens=16,
+        repetition_penalty=1.3,
+        presence_penalty=0.5,
+        frequency_penalty=0.5,
+    )
+    cases = [(p, GREEDY) for p in prompts]
+    cases += list(zip(prompts, stopping, strict=True))
+    cases += [(p, penalised) for p in prompts]
+    biased = SamplingParams(temperature=0.0, max_tokens=4, logit_bias=((7, 100.0), (9, -100.0)))
+    cases.append((prompts[0], biased))
+    # Told of five tokens at once: the answer is the same.
+    cases.append((prompts[1], replace(GREEDY, stream_interval=5)))
+    cases += [(prompt, held_to(schema, codec)) for prompt in prompts for schema in SCHEMAS]
+    return cases
 
 
 def held_to(schema: dict[str, Any], codec: Codec) -> SamplingParams:

@@ -109,7 +109,9 @@ class Front:
 
     async def _prepare(self, body: AnyBody) -> list[PreparedChat]:
         wanted = body.to_request()
-        if _characters(wanted) > _INLINE_CHARACTERS:
+        # Some schemas take a second to compile.
+        schema = wanted.sampling.json_schema is not None
+        if schema or _characters(wanted) > _INLINE_CHARACTERS:
             return await asyncio.to_thread(self._prepared, wanted)
         return self._prepared(wanted)
 
