@@ -75,18 +75,19 @@ def test_the_server_goes_in_mid_answer_and_comes_back(
 
 
 def test_a_full_context_is_told_and_the_oldest_turns_can_be_left_out(
-    page_of: Callable[..., Any],
+    page_of: Callable[..., Any], codec: Codec
 ) -> None:
-    page = page_of(max_model_len=300)
-    page.expected.append("400")
     long = "many words here " * 6
+    limit = int(2.7 * len(codec.encode_text(f"Second {long}")))
+    page = page_of(max_model_len=limit)
+    page.expected.append("400")
     page.ask(f"First {long}")
     page.ask(f"Second {long}")
     page.send(f"Third {long}")
     page.wait(lambda: page.one(".message:last-child .error-card").is_displayed())
     card = page.one(".message:last-child .error-card").text
     assert "no longer fits" in card
-    assert "300 tokens" in card
+    assert f"{limit} tokens" in card
     page.wait(lambda: page.one("#meter").get_attribute("data-level") == "full")
     page.click(".message:last-child .error-actions button")
     page.answered(3)

@@ -88,6 +88,14 @@ export async function copyText(text) {
   return done;
 }
 
+const HIDDEN_MS = 200;
+
+/** Call `action` with the next picture; a tab that nobody sees has none, so there after a while. */
+export function soon(action) {
+  if (document.hidden) setTimeout(action, HIDDEN_MS);
+  else requestAnimationFrame(action);
+}
+
 /** Call `action` once it was not asked for during a while. */
 export function debounced(action, milliseconds) {
   let timer = 0;

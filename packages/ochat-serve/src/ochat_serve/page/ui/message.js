@@ -3,7 +3,7 @@
 import { AnswerView } from "../render/answer.js";
 import { explain } from "../net/explain.js";
 import { siblingsOf } from "../data/tree.js";
-import { copyText, h, icon, iconButton } from "./dom.js";
+import { copyText, h, icon, iconButton, soon } from "./dom.js";
 
 /** @typedef {import("../data/types.js").Message} Message */
 
@@ -44,14 +44,14 @@ export class MessageView {
     this.text.addEventListener("rendered", () => actions.grew());
     this.shown = null; // the text on the page
     this.finished = false;
-    this.frame = 0;
+    this.waiting = false;
     this.run = null;
     this.tag = h("span.tag", { dir: "auto" });
     this.facts = h("span.facts");
     this.error = h("div.error-card", { hidden: true });
     this.tools = h("div.tools", { role: "toolbar", "aria-label": "Message" });
     const who = message.role === "user" ? "You" : "Assistant";
-    this.body = h("div.body", {}, this.text, this.error);
+    this.body = h("div.body", {}, this.text, this.answer && this.error);
     this.element = h(`article.message.${message.role}`, { "aria-label": who, "data-id": message.id },
       h("header", {}, h("h2.who", {}, who), this.tag),
       this.body,
@@ -81,8 +81,10 @@ export class MessageView {
   #follow(run) {
     this.run = run;
     run?.addEventListener("text", () => {
-      this.frame ||= requestAnimationFrame(() => {
-        this.frame = 0;
+      if (this.waiting) return;
+      this.waiting = true;
+      soon(() => {
+        this.waiting = false;
         this.#write();
       });
     });

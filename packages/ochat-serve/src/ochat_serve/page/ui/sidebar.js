@@ -3,7 +3,7 @@
 import { newId, stamp } from "../data/ids.js";
 import { announce } from "./announce.js";
 import { askText } from "./dialog.js";
-import { byId, debounced, h, icon, iconButton } from "./dom.js";
+import { byId, debounced, h, icon, iconButton, soon } from "./dom.js";
 import { openMenu } from "./menu.js";
 import { toast } from "./toast.js";
 
@@ -24,7 +24,7 @@ export class Sidebar {
     /** @type {Set<string>|null} */ this.found = null;
     /** @type {Map<string, {key: string, element: any}>} Rows by conversation, made once. */
     this.rows = new Map();
-    this.frame = 0;
+    this.waiting = false;
     const search = debounced(() => this.search(), SEARCH_DELAY_MS);
     this.field.addEventListener("input", search);
     this.list.addEventListener("keydown", (event) => this.#move(event));
@@ -35,8 +35,10 @@ export class Sidebar {
 
   /** At most once a frame, however much changes. */
   #later() {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
+    if (this.waiting) return;
+    this.waiting = true;
+    soon(() => {
+      this.waiting = false;
       this.render();
     });
   }
