@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ochat_train import ConfigError, TrainConfig
+from ochat_train import ConfigError, EngineError, TrainConfig
+from ochat_train.engine_choice import choose_engine
 
 CONFIG = TrainConfig(model=Path("m"), data=Path("d"), output=Path("o"))
 
@@ -36,6 +37,12 @@ CONFIG = TrainConfig(model=Path("m"), data=Path("d"), output=Path("o"))
         ({"threads": 0}, "--threads is 0"),
         ({"zero_stage": 4}, "give 0, 1, 2 or 3"),
         ({"engine": "single", "zero_stage": 2}, "drop --engine single"),
+        ({"sequence_parallel": 0}, "--sequence-parallel is 0"),
+        ({"offload_activations": True}, "--gradient-checkpointing keeps; give both"),
+        ({"packing": "tight"}, "--packing is 'tight'; choose random, throughput"),
+        ({"loss_mode": "crlft"}, "needs the expert's condition"),
+        ({"rope_factor": 2.0}, "--rope-factor needs --rope-scaling"),
+        ({"rope_scaling": "yarn"}, "--rope-factor is 1.0; give a number above 1"),
     ],
 )
 def test_an_impossible_setting_is_named_with_its_value(
@@ -43,6 +50,11 @@ def test_an_impossible_setting_is_named_with_its_value(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(CONFIG, **change).validate()
+
+
+def test_ranks_that_do_not_fill_groups_are_refused() -> None:
+    with pytest.raises(EngineError, match="--sequence-parallel 2 needs a multiple .* here are 1;"):
+        choose_engine(replace(CONFIG, sequence_parallel=2))
 
 
 def test_the_defaults_are_valid_and_those_that_openchat_published() -> None:

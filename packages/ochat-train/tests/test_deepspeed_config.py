@@ -66,6 +66,10 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
         ({"fp16": {"enabled": True}}, "--precision bf16"),
         ({"gradient_accumulation_steps": 4}, "give --accumulation 4"),
         ({"zero_optimization": {"stage": 4}}, "no ZeRO stage 4"),
+        ({"activation_checkpointing": {"cpu_checkpointing": True}}, "and --offload-activations"),
+        ({"checkpoint": {"writer": {"decoupled": True}}}, r"remove checkpoint\.writer: the ranks"),
+        ({"datastates_ckpt": {"host_cache_size": 1}}, "remove datastates_ckpt: the ranks wait"),
+        ({"sequence_parallel_size": 2}, "give --sequence-parallel 2"),
     ],
 )
 def test_a_file_that_contradicts_the_run_is_refused(

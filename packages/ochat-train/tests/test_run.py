@@ -300,11 +300,32 @@ def test_the_training_loss_is_given_for_each_source_where_there_are_several(
     assert "book.txt" in page
 
 
+@pytest.mark.parametrize("offload", [False, True])
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    finished: TrainConfig, tmp_path: Path
+    finished: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, offload: bool
 ) -> None:
-    config = replace(finished, output=tmp_path / "run", gradient_checkpointing=True)
+    config = replace(
+        finished,
+        output=tmp_path / "run",
+        gradient_checkpointing=True,
+        offload_activations=offload,
+    )
+    kept: list[tuple[int, ...]] = []
+
+    def on_host(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tuple(tensor.shape))
+        return tensor
+
+    def spy(*, pin_memory: bool) -> torch.autograd.graph.saved_tensors_hooks:
+        assert pin_memory == torch.cuda.is_available()
+        return torch.autograd.graph.saved_tensors_hooks(on_host, lambda tensor: tensor)
+
+    monkeypatch.setattr(torch.autograd.graph, "save_on_cpu", spy)
     train(config)
+    # What a layer begins with, and nothing else: two layers, rows of 32.
+    steps = sum(event["event"] == "train" for event in _events(config.output))
+    assert len(kept) == (2 * steps if offload else 0)
+    assert all(shape[::2] == (1, 32) for shape in kept)
     ours, theirs = (
         load_file(folder / "model" / "model.safetensors")
         for folder in (config.output, finished.output)

@@ -24,20 +24,25 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
+    from .sequence_parallel import SequenceGroup
+
 # The name must avoid "flash", "sdpa", "flex_attention", "paged|" and "/": transformers takes other
 # code paths on them. No mask function may be registered under it, so no mask is ever built.
 ATTENTION_NAME = "ochat_varlen"
 
 # Channel for models whose layers drop keyword arguments (stablelm, nemotron): the layout of the
-# batch in flight. A module global, not a context variable, because CUDA runs the recomputation of
-# activation checkpointing on another thread.
-_in_flight: list[SequenceLayout] = []
+# batch in flight, and who holds it together. A module global, not a context variable, because CUDA
+# runs the recomputation of activation checkpointing on another thread.
+_in_flight: list[tuple[SequenceLayout, SequenceGroup | None]] = []
 
 
 @contextmanager
-def packed(layout: SequenceLayout) -> Generator[None]:
-    """Makes `layout` the batch in flight; keep it open until after the backward pass."""
-    _in_flight.append(layout)
+def packed(layout: SequenceLayout, group: SequenceGroup | None = None) -> Generator[None]:
+    """Makes `layout` the batch in flight; keep it open until after the backward pass.
+
+    Where several ranks hold the batch together, each runs the model on its own tokens of it.
+    """
+    _in_flight.append((layout, group))
     try:
         yield
     finally:
@@ -46,7 +51,7 @@ def packed(layout: SequenceLayout) -> Generator[None]:
 
 def batch_in_flight() -> SequenceLayout | None:
     """The layout that `packed` was opened with last; None outside of it."""
-    return _in_flight[-1] if _in_flight else None
+    return _in_flight[-1][0] if _in_flight else None
 
 
 def attach_attention(model: PreTrainedModel) -> None:
@@ -152,12 +157,17 @@ def ochat_varlen(
         `(1, tokens, heads, value_dim)` and None in place of the attention weights.
     """
     _refuse_unsupported(module, query, key, attention_mask, is_causal, extra)
+    layout = _layout(cu_seq_lens_q)
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    group = _in_flight[-1][1] if _in_flight else None
+    if group is not None:
+        q, k, v = (group.heads(tensor) for tensor in (q, k, v))
+        s_aux = None if s_aux is None else group.share_of_heads(s_aux)
     options = AttentionOptions(
         scale=scaling, window=sliding_window, softcap=softcap, sinks=s_aux, dropout=dropout
     )
-    layout = _layout(cu_seq_lens_q)
-    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    return choose_backend(q, v, options)(q, k, v, layout, options)[None], None
+    output = choose_backend(q, v, options)(q, k, v, layout, options)
+    return (output if group is None else group.tokens(output))[None], None
 
 
 AttentionInterface.register(ATTENTION_NAME, ochat_varlen)

@@ -54,6 +54,7 @@ class PackedBatch:
         conditions: one per sequence.
         sums: float64 `(sequences, 2)`, each one's sum of loss weights and number of supervised
             positions.
+        first: place of `input_ids[0]` in the row, where the tensors are a part of it.
     """
 
     input_ids: torch.Tensor
@@ -63,6 +64,7 @@ class PackedBatch:
     layout: SequenceLayout
     conditions: tuple[str, ...]
     sums: np.ndarray
+    first: int = 0
 
     @property
     def tokens(self) -> int:
@@ -81,6 +83,7 @@ class PackedBatch:
             layout=SequenceLayout.from_lengths(self.layout.lengths, device),
             conditions=self.conditions,
             sums=self.sums,
+            first=self.first,
         )
 
 

@@ -35,7 +35,7 @@ def watched(heartbeat: Heartbeat) -> Generator[None]:
         except TrainError:
             raise
         except (RuntimeError, OSError) as error:
-            if not any(sign in str(error) for sign in _SIGNS):
+            if not connection_broke(error):
                 raise
             raise EngineError(
                 f"{_who(heartbeat)}, so the connection broke ({first_line(error)}); read "
@@ -43,9 +43,15 @@ def watched(heartbeat: Heartbeat) -> Generator[None]:
             ) from error
 
 
+def connection_broke(error: Exception) -> bool:
+    """Whether another rank is gone, by what the communication library says."""
+    return any(sign in str(error) for sign in _SIGNS)
+
+
 def _who(heartbeat: Heartbeat) -> str:
     """Names who fell silent about now; who ended in order says so in its own message."""
-    time.sleep(min(_PATIENCE_SECONDS, 3 * heartbeat.interval))
+    # Two intervals longer than the silence: their last beat and our last look may be one ago each.
+    time.sleep(min(_PATIENCE_SECONDS, 5 * heartbeat.interval))
     silent = heartbeat.silent(2.5 * heartbeat.interval)
     if not silent:
         return "another rank ended"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .broken_connection import connection_broke
 from .digests import verify_digests, write_digests
 from .errors import CheckpointError
 from .files import WRITE_ERRORS, cannot_write, finish_partial, partial_folder, start_partial
@@ -50,6 +51,12 @@ class RunState:
     settings: Mapping[str, object]
     sections: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def data_ranks(self) -> int:
+        """Ranks with batches of their own: those that hold every batch together count once."""
+        together = self.settings.get("sequence_parallel", 1)
+        return self.world_size // together if isinstance(together, int) else self.world_size
+
     def require_same_run(self, other: RunState) -> None:
         """Refuses to continue `self` as `other`.
 
@@ -64,8 +71,8 @@ class RunState:
         ours, theirs = self.settings, other.settings
         # The optimiser's state is read whatever engine wrote it (`optimizer_state`), and another
         # number of ranks shares the batches of a step out anew (`sections_of`).
-        free = {"engine", "zero_stage"}
-        if self.world_size != other.world_size:
+        free = {"engine", "zero_stage", "sequence_parallel"}
+        if self.data_ranks != other.data_ranks:
             free.add("accumulation")
         for name in sorted((ours.keys() | theirs.keys()) - free):
             if ours.get(name) != theirs.get(name):
@@ -104,6 +111,8 @@ def save_checkpoint(
             finish_partial(folder)
         engine.barrier()
     except WRITE_ERRORS as error:
+        if connection_broke(error):
+            raise  # another rank ended, perhaps because its disk refused
         raise cannot_write(folder, error) from error
     finally:
         # Nothing is there any more when all went well; else it would fill a full disk further.

@@ -25,7 +25,7 @@ _FREE_ON_RESUME = frozenset(
     {
         *("resume", "output", "threads", "log_every", "checkpoint_steps", "quiet", "from_scratch"),
         *("tensorboard", "wandb", "gradient_checkpointing", "keep_last", "time_limit_minutes"),
-        *("merge", "rank_timeout"),
+        *("merge", "rank_timeout", "offload_activations"),
     }
 )
 
@@ -62,6 +62,7 @@ class TrainConfig:
         max_grad_norm: gradients are scaled down to this norm.
         gradient_checkpointing: compute activations again in the backward pass instead of keeping
             them: less memory, a third more time.
+        offload_activations: with that, keep what each layer begins with in the host's memory.
         rope_scaling: how rotary positions are stretched to a longer context; None is not.
         rope_factor: how many times longer the context gets.
         precision: "bf16" keeps float32 master weights; None is bf16 on a GPU, else fp32.
@@ -77,6 +78,8 @@ class TrainConfig:
         rank_timeout: seconds of silence after which a rank counts as lost: it is named, and the
             others end.
         engine: "auto" takes DeepSpeed if started on several ranks or given its options.
+        sequence_parallel: ranks that hold every batch together, each its part of the tokens
+            (DeepSpeed-Ulysses); they share the heads of attention.
         zero_stage: DeepSpeed's ZeRO stage 0, 1, 2 or 3; None is its configuration file's, else 2.
         deepspeed_config: DeepSpeed configuration file (JSON).
         lora: train an adapter (LoRA) instead of the weights.
@@ -115,6 +118,7 @@ class TrainConfig:
     weight_decay: float = 0.1
     max_grad_norm: float = 1.0
     gradient_checkpointing: bool = False
+    offload_activations: bool = False
     rope_scaling: RopeScaling | None = None
     rope_factor: float = 1.0
     precision: Precision | None = None
@@ -126,6 +130,7 @@ class TrainConfig:
     time_limit_minutes: float | None = None
     rank_timeout: float = 60.0
     engine: EngineName = "auto"
+    sequence_parallel: int = 1
     zero_stage: int | None = None
     deepspeed_config: Path | None = None
     lora: bool = False
@@ -159,7 +164,7 @@ class TrainConfig:
         self._validate_choices()
         at_least_one = (
             *("epochs", "batch_tokens", "accumulation", "threads", "log_every"),
-            *("checkpoint_steps", "keep_last", "lora_rank"),
+            *("checkpoint_steps", "keep_last", "lora_rank", "sequence_parallel"),
         )
         for name in at_least_one:
             value = getattr(self, name)
@@ -217,6 +222,10 @@ class TrainConfig:
     def _validate_engine(self) -> None:
         if self.zero_stage is not None and self.zero_stage not in (0, 1, 2, 3):
             raise ConfigError(f"--zero-stage is {self.zero_stage}; give 0, 1, 2 or 3")
+        if self.offload_activations and not self.gradient_checkpointing:
+            raise ConfigError(
+                "--offload-activations moves what --gradient-checkpointing keeps; give both"
+            )
         given = self.zero_stage is not None or self.deepspeed_config is not None
         if self.engine == "single" and given:
             raise ConfigError(

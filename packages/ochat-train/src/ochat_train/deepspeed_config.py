@@ -23,6 +23,8 @@ _OWNED = {
     "optimizer": "--lr, --beta1, --beta2, --eps and --weight-decay",
     "scheduler": "--lr, --warmup-steps and --lr-min-ratio",
     "fp16": "--precision bf16",
+    # It is for models that call DeepSpeed's own function for it; those of transformers do not.
+    "activation_checkpointing": "--gradient-checkpointing, and --offload-activations for the host",
 }
 
 
@@ -55,11 +57,25 @@ def read_deepspeed_config(config: TrainConfig) -> DeepSpeedConfig:
             raise ConfigError(
                 f"{config.deepspeed_config} has a section {section!r}; remove it and use {options}"
             )
+    # They go on when a save has returned, so digests and names would be of half a checkpoint.
+    writer = _section(settings, "checkpoint", config.deepspeed_config).get("writer")
+    if writer or settings.get("datastates_ckpt"):
+        raise ConfigError(
+            f"{config.deepspeed_config} asks for another writer of checkpoints; remove "
+            f"{'checkpoint.writer' if writer else 'datastates_ckpt'}: the ranks wait until every "
+            "file is on the disk, so that each checkpoint is whole"
+        )
     accumulation = settings.get("gradient_accumulation_steps", 1)
     if accumulation not in (1, "auto", config.accumulation):
         raise ConfigError(
             f"{config.deepspeed_config} has gradient_accumulation_steps {accumulation}, the run "
             f"{config.accumulation}; remove it and give --accumulation {accumulation}"
+        )
+    together = settings.get("sequence_parallel_size", config.sequence_parallel)
+    if together != config.sequence_parallel:
+        raise ConfigError(
+            f"{config.deepspeed_config} has sequence_parallel_size {together}; remove it and give "
+            f"--sequence-parallel {together}"
         )
     zero = dict(_section(settings, "zero_optimization", config.deepspeed_config))
     stage = zero.get("stage", "auto") if config.zero_stage is None else config.zero_stage
@@ -78,6 +94,8 @@ def read_deepspeed_config(config: TrainConfig) -> DeepSpeedConfig:
         bf16={"enabled": precision == "bf16"},
     )
     settings.pop("train_batch_size", None)
+    # To DeepSpeed, every rank has a part of the data.
+    settings.pop("sequence_parallel_size", None)
     return DeepSpeedConfig(precision=precision, settings=settings)
 
 

@@ -66,19 +66,29 @@ class Engine(Protocol):
         ...
 
     @property
+    def data_rank(self) -> int:
+        """Whose batches of the plan this rank works on; ranks that hold a batch together share."""
+        ...
+
+    @property
     def model(self) -> PreTrainedModel:
         """The model itself; its weights may be shards, see `whole_weights`."""
+        ...
+
+    def own(self, batch: PackedBatch) -> PackedBatch:
+        """This rank's part of a batch: all of it, unless several ranks hold it together."""
         ...
 
     def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
         """One optimiser step over this rank's batches, as if they were one.
 
-        Every rank passes as many; `denominator` is what the loss of all of them is divided by.
+        Every rank passes as many, each its own part; `denominator` is what the loss of all of them
+        is divided by.
         """
         ...
 
     def evaluate(self, batch: PackedBatch) -> torch.Tensor:
-        """A batch's `StepSums.sequences`, without training on it."""
+        """The `StepSums.sequences` of this rank's part of a batch, without training on it."""
         ...
 
     def whole_weights(self, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
@@ -141,6 +151,7 @@ class SingleProcessEngine:
     """One process, one device; bf16 is autocast over float32 weights."""
 
     rank = 0
+    data_rank = 0
     world_size = 1
 
     def __init__(self, model: PreTrainedModel, config: TrainConfig) -> None:
@@ -160,6 +171,10 @@ class SingleProcessEngine:
     def model(self) -> PreTrainedModel:
         """The trained model, in float32."""
         return self._module.model
+
+    def own(self, batch: PackedBatch) -> PackedBatch:
+        """One rank: all of it."""
+        return batch
 
     def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
         """See `Engine.train_step`."""

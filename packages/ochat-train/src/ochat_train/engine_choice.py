@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .config import TrainConfig
     from .engine import Engine
+    from .sequence_parallel import SequenceGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,11 @@ class EngineChoice:
     rank: int
     world_size: int
     config: TrainConfig
+
+    @property
+    def data_ranks(self) -> int:
+        """Ranks that each have batches of their own; those that hold one together count once."""
+        return self.world_size // self.config.sequence_parallel
 
     def start(self) -> None:
         """Connects the ranks; nothing to do for a single process."""
@@ -63,7 +69,17 @@ class EngineChoice:
         found = broadcast("" if path is None else str(path))
         return Path(found) if found else None
 
-    def build(self, model: PreTrainedModel, accumulation: int) -> Engine:
+    def join(self) -> SequenceGroup | None:
+        """The ranks that hold every batch together with this one; all ranks call it."""
+        if self.config.sequence_parallel == 1:
+            return None
+        from .sequence_parallel import join_group
+
+        return join_group(self.rank, self.world_size, self.config.sequence_parallel)
+
+    def build(
+        self, model: PreTrainedModel, accumulation: int, group: SequenceGroup | None = None
+    ) -> Engine:
         """Hands the model to a new engine that takes so many batches a step."""
         if self.name == "single":
             from .engine import SingleProcessEngine
@@ -71,7 +87,7 @@ class EngineChoice:
             return SingleProcessEngine(model, self.config)
         from .engine_deepspeed import DeepSpeedEngine
 
-        return DeepSpeedEngine(model, self.config, accumulation)
+        return DeepSpeedEngine(model, self.config, accumulation, group)
 
 
 def choose_engine(config: TrainConfig) -> EngineChoice:
@@ -79,7 +95,8 @@ def choose_engine(config: TrainConfig) -> EngineChoice:
 
     Raises:
         ConfigError: the DeepSpeed configuration file is unusable.
-        EngineError: several processes were started for the single-process engine.
+        EngineError: several processes were started for the single-process engine, or not as many
+            as hold a batch together.
     """
     world_size = _from_environment("WORLD_SIZE", 1)
     wanted = config.zero_stage is not None or config.deepspeed_config is not None or world_size > 1
@@ -90,6 +107,11 @@ def choose_engine(config: TrainConfig) -> EngineChoice:
         raise EngineError(
             f"{world_size} processes were started but --engine single trains in one; "
             "drop --engine, or start one process"
+        )
+    if world_size % config.sequence_parallel:
+        raise EngineError(
+            f"--sequence-parallel {config.sequence_parallel} needs a multiple of as many ranks, "
+            f"here are {world_size}; start them with torchrun or deepspeed"
         )
     precision = config.precision
     if name == "deepspeed":

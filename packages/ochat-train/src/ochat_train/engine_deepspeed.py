@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .batch import PackedBatch
     from .config import TrainConfig
+    from .sequence_parallel import SequenceGroup
 
 _TAG = "deepspeed"
 
@@ -105,13 +106,20 @@ def broadcast(text: str) -> str:
 class DeepSpeedEngine:
     """One rank of a DeepSpeed run; see `engine.Engine`."""
 
-    def __init__(self, model: PreTrainedModel, config: TrainConfig, accumulation: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        config: TrainConfig,
+        accumulation: int,
+        group: SequenceGroup | None = None,
+    ) -> None:
         """Hands `model` (float32, on the CPU, packed attention) to DeepSpeed.
 
         Args:
             model: to train.
             config: of the run.
             accumulation: batches of a step; a resumed run may take others than `config` says.
+            group: the ranks that hold a batch together with this one.
 
         Raises:
             EngineError: DeepSpeed refuses its configuration.
@@ -135,11 +143,17 @@ class DeepSpeedEngine:
         self.rank = distributed.get_rank()
         self.world_size = distributed.get_world_size()
         self.device = self._engine.device
+        self._group = group
+        self.data_rank = self.rank // (1 if group is None else group.size)
 
     @property
     def model(self) -> PreTrainedModel:
         """The trained model; in stage 3 every rank holds a shard of it."""
         return self._engine.module.model
+
+    def own(self, batch: PackedBatch) -> PackedBatch:
+        """See `Engine.own`."""
+        return batch if self._group is None else self._group.own(batch)
 
     def train_step(self, batches: Sequence[PackedBatch], denominator: float, lr: float) -> StepSums:
         """See `Engine.train_step`."""
@@ -147,11 +161,13 @@ class DeepSpeedEngine:
         losses: list[torch.Tensor] = []
         sequences: list[torch.Tensor] = []
         for batch in (each.to(self.device) for each in batches):
-            with packed(batch.layout):
+            with packed(batch.layout, self._group):
                 # DeepSpeed averages gradients over the ranks; ours are to be summed.
                 loss, figures = self._engine(batch, denominator / self.world_size)
-                # Nor is it to divide by the number of batches: the denominator is the step's.
-                self._engine.backward(loss, scale_wrt_gas=False)
+                # Nor is it to divide by the number of batches: the denominator is the step's. A
+                # tensor of its own, since stage 0 divides the gradient of the module's output all
+                # the same (DeepSpeed 0.19).
+                self._engine.backward(loss.clone(), scale_wrt_gas=False)
             # Steps the optimiser with the last of the batches.
             self._engine.step()
             losses.append(loss.detach())
@@ -166,7 +182,7 @@ class DeepSpeedEngine:
     def evaluate(self, batch: PackedBatch) -> torch.Tensor:
         """See `Engine.evaluate`."""
         batch = batch.to(self.device)
-        with torch.no_grad(), packed(batch.layout):
+        with torch.no_grad(), packed(batch.layout, self._group):
             return self._engine.module(batch, 1.0)[1]
 
     def whole_weights(self, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:

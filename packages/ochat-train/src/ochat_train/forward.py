@@ -139,6 +139,6 @@ def _by_sequence(
 ) -> torch.Tensor:
     """Sums of per-position figures over each sequence, without waiting for the device."""
     ends = batch.layout.cu_seqlens[1:].to(torch.int64)
-    sequence = torch.bucketize(rows, ends, right=True)
+    sequence = torch.bucketize(rows + batch.first, ends, right=True)
     figures = torch.stack([losses.detach(), hits.to(losses.dtype)], dim=1)
     return figures.new_zeros(len(batch.layout.lengths), 2).index_add_(0, sequence, figures)

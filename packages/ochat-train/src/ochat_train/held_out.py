@@ -71,7 +71,7 @@ def evaluate_held_out(engine: Engine, plan: EpochPlan, *, step: int, epoch: int)
     was_training = engine.model.training
     engine.model.eval()
     for number in range(plan.plan.steps):
-        examples = [plan.source.example(int(i)) for i in plan.plan.batch(number, engine.rank)]
+        examples = [plan.source.example(int(i)) for i in plan.plan.batch(number, engine.data_rank)]
         # A rank without work still takes part: the others may need its shard of the weights.
         batch_sums = _batch_sums(engine, examples, names)
         if examples:
@@ -87,7 +87,7 @@ def evaluate_held_out(engine: Engine, plan: EpochPlan, *, step: int, epoch: int)
 
 
 def _batch_sums(engine: Engine, examples: Sequence[TokenExample], names: list[str]) -> torch.Tensor:
-    batch = collate(examples)
+    batch = engine.own(collate(examples))
     figures = engine.evaluate(batch).double().cpu()
     known = torch.from_numpy(batch.sums)
     columns = torch.stack([figures[:, 0], known[:, 0], figures[:, 1], known[:, 1]], dim=1)

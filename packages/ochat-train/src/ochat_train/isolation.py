@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from .attention import attach_attention, packed
+from .batch import collate
 from .errors import IsolationError, ModelError
 from .forward import embedding_table, hidden_states, model_logits
 from .head import read_head, verify_head
@@ -18,6 +20,8 @@ from .rope import separate_sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from .sequence_parallel import SequenceGroup
 
 # Three sequences, the middle one watched while its neighbours change; long enough that a
 # convolution or a state that runs on across the border would show.
@@ -52,6 +56,70 @@ def probe_isolation(model: PreTrainedModel) -> None:
             _probe(model)
     finally:
         model.train(was_training)
+
+
+def probe_sequence_parallel(model: PreTrainedModel, group: SequenceGroup) -> None:
+    """Proves that ranks that hold a row together compute what one would; all of them call it.
+
+    `probe_isolation` comes before. A layer that looks at other tokens outside of attention would
+    miss those of the other ranks.
+
+    Raises:
+        IsolationError: they compute something else.
+        ModelError: the heads of attention do not divide by the ranks, or the positions depend on
+            lengths.
+    """
+    kind = model.config.model_type
+    if any(hasattr(module, "per_sequence") for module in model.modules()):
+        raise ModelError(
+            f"--sequence-parallel: the rotary positions of this {kind!r} depend on a sequence's "
+            "length, which one rank does not see; use --rope-scaling linear or yarn, or leave "
+            "--sequence-parallel out"
+        )
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            # All of them refuse, or none: else some would wait for the others.
+            shift = group.largest(_shift_by_parts(model, group))
+    finally:
+        model.train(was_training)
+    half = embedding_table(model).dtype in (torch.bfloat16, torch.float16)
+    if not shift <= (_HALF_SOLO_TOLERANCE if half else _SOLO_TOLERANCE):
+        raise IsolationError(
+            f"model type {kind!r} gives other hidden states when ranks hold a batch together "
+            f"(they differ by {shift:.2g} of their size), so it cannot be trained with "
+            "--sequence-parallel; leave the option out"
+        )
+
+
+def _shift_by_parts(model: PreTrainedModel, group: SequenceGroup) -> float:
+    """Largest difference of this rank's hidden states from those of the whole row."""
+    device, vocabulary = embedding_table(model).device, embedding_table(model).shape[0]
+    draw = np.random.default_rng(0)
+    # Long enough that every rank gets several tokens, and borders lie inside ranks.
+    whole = collate(
+        [_ProbeExample(draw.integers(0, vocabulary, n)) for n in (9, 7, 6 * group.size)]
+    )
+    part = group.own(whole).to(device)
+    whole = whole.to(device)
+    with packed(whole.layout):
+        expected = hidden_states(model, whole.input_ids, whole.position_ids, whole.layout)
+    with packed(part.layout, group):
+        states = hidden_states(model, part.input_ids, part.position_ids, part.layout)
+    mine = expected[part.first : part.first + part.tokens].float()
+    size = float(expected.abs().max().clamp(min=1e-6))
+    return float((states[: len(mine)].float() - mine).abs().max()) / size
+
+
+class _ProbeExample:
+    """Tokens without meaning, all of which count."""
+
+    condition = ""
+
+    def __init__(self, ids: np.ndarray) -> None:
+        self.ids = ids.astype(np.int32)
+        self.weights = np.ones(len(ids), np.float32)
 
 
 def _probe(model: PreTrainedModel) -> None:

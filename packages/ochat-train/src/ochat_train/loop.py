@@ -94,7 +94,7 @@ class TrainingLoop:
         parts.engine.model.train()
         self._read_at = time.perf_counter()
         while self.step < parts.plan.total_steps:
-            planned = parts.plan.step(self.step, parts.engine.rank)
+            planned = parts.plan.step(self.step, parts.engine.data_rank)
             self._train(planned)
             if len(self._readings.pending) >= parts.read_every or planned.ends_epoch:
                 self._read()
@@ -115,7 +115,7 @@ class TrainingLoop:
     def _train(self, planned: PlannedStep) -> None:
         parts = self._parts
         batches = [
-            collate([planned.source.example(int(index)) for index in examples])
+            parts.engine.own(collate([planned.source.example(int(index)) for index in examples]))
             for examples in planned.batches
         ]
         lr = parts.schedule(parts.plan.schedule_position(self.step))

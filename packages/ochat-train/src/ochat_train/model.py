@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from .errors import ModelError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -144,8 +144,12 @@ def create_model(
         raise ModelError(f"cannot create the model of {folder}: {first_line(error)}") from error
 
 
-def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+def enable_gradient_checkpointing(model: PreTrainedModel, *, offload: bool = False) -> None:
     """Makes a model compute each layer's activations again in the backward pass.
+
+    Args:
+        model: to change.
+        offload: keep what each layer begins with in the host's memory until then.
 
     Raises:
         ModelError: the architecture cannot.
@@ -163,6 +167,23 @@ def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
             f"model type {model.config.model_type!r} has no gradient checkpointing; leave "
             "--gradient-checkpointing out"
         ) from error
+    if offload:
+        layers: list[Any] = list(model.modules())
+        for module in layers:
+            if hasattr(module, "_gradient_checkpointing_func"):
+                module._gradient_checkpointing_func = _offloaded(
+                    module._gradient_checkpointing_func
+                )
+
+
+def _offloaded(checkpoint: Callable[..., object]) -> Callable[..., object]:
+    """Torch's checkpointing, with what it keeps on the host; inside of it are hooks of its own."""
+
+    def call(*args: object, **more: object) -> object:
+        with torch.autograd.graph.save_on_cpu(pin_memory=torch.cuda.is_available()):
+            return checkpoint(*args, **more)
+
+    return call
 
 
 def load_weights(folder: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:

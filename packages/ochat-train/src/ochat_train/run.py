@@ -122,10 +122,10 @@ class _Run:
         config = choice.config
         self.choice = choice
         self.inputs = inputs
-        self.sharing = share_steps(stored, choice.world_size, config.accumulation)
+        self.sharing = share_steps(stored, choice.data_ranks, config.accumulation)
         self.plan_settings = PlanSettings(
             capacity=inputs.capacity,
-            world_size=choice.world_size,
+            world_size=choice.data_ranks,
             accumulation=self.sharing.accumulation,
             seed=config.seed,
             packing=config.packing,
@@ -176,13 +176,14 @@ class _Run:
     def _engine(self, checkpoint: Path | None) -> Engine:
         """Makes the model, proves that it can be packed, and hands it to the engine."""
         config = self.config
+        group = self.choice.join()
         start = start_model(
-            config, self.inputs.model_config, checkpoint, self.inputs.codec.control_ids
+            config, self.inputs.model_config, checkpoint, self.inputs.codec.control_ids, group
         )
         self.adapter, self.notes = start.adapter, start.notes
         # Counted while the weights are whole.
         self.flops = StepFlops(start.model, frozen=start.adapter is not None)
-        engine = self.choice.build(start.model, self.sharing.accumulation)
+        engine = self.choice.build(start.model, self.sharing.accumulation, group)
         # Whatever the model's creation drew, dropout starts alike for scratch and loaded models.
         torch.manual_seed(config.seed + engine.rank)
         if checkpoint is not None:

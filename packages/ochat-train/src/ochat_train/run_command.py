@@ -186,6 +186,11 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         help="compute activations again instead of keeping them: less memory, a third more time",
     )
     group.add_argument(
+        "--offload-activations",
+        action="store_true",
+        help="keep what is left of them in the host's memory, with --gradient-checkpointing",
+    )
+    group.add_argument(
         "--rope-scaling",
         choices=get_args(RopeScaling),
         help="stretch rotary positions to a longer context, by --rope-factor",
@@ -201,6 +206,13 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--zero-stage", type=int, metavar="N", help="DeepSpeed's ZeRO stage: 0 to 3 (default 2)"
+    )
+    group.add_argument(
+        "--sequence-parallel",
+        type=int,
+        metavar="N",
+        help="N ranks hold every batch together, each part of its tokens (DeepSpeed-Ulysses), for "
+        "sequences that one GPU cannot hold; N must divide the heads of attention (default 1)",
     )
     group.add_argument(
         "--rank-timeout",

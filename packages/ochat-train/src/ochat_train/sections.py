@@ -34,7 +34,7 @@ def share_steps(stored: RunState | None, world_size: int, accumulation: int) -> 
 
     Args:
         stored: where it is continued; None starts it.
-        world_size: ranks now.
+        world_size: ranks with batches of their own now.
         accumulation: batches of a rank in a step, as asked for now.
     """
     if stored is None or not stored.sections:
@@ -43,9 +43,9 @@ def share_steps(stored: RunState | None, world_size: int, accumulation: int) -> 
     if world_size <= slots:
         several = -(-slots // world_size)
         note = ""
-        if world_size != stored.world_size:
+        if world_size != stored.data_ranks:
             note = (
-                f"{stored.world_size} rank(s) wrote the checkpoint, {world_size} go on: a step "
+                f"{stored.data_ranks} rank(s) wrote the checkpoint, {world_size} go on: a step "
                 f"stays the same {slots} batches, up to {several} of them a rank"
             )
         return Sharing(sections=stored.sections, accumulation=several, note=note)
@@ -54,7 +54,7 @@ def share_steps(stored: RunState | None, world_size: int, accumulation: int) -> 
         sections=(*stored.sections, (stored.step, slots)),
         accumulation=accumulation,
         note=(
-            f"{stored.world_size} rank(s) wrote the checkpoint, {world_size} go on: what is left "
+            f"{stored.data_ranks} rank(s) wrote the checkpoint, {world_size} go on: what is left "
             f"is planned anew in steps of {slots} batches instead of {stored.sections[-1][1]}"
         ),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .isolation import probe_isolation
+from .isolation import probe_isolation, probe_sequence_parallel
 from .model import create_model, enable_gradient_checkpointing, load_weights, read_config
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .config import TrainConfig
     from .lora import Adapter
+    from .sequence_parallel import SequenceGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ def start_model(
     model_config: PreTrainedConfig,
     checkpoint: Path | None,
     control_tokens: Mapping[str, int],
+    group: SequenceGroup | None = None,
 ) -> Start:
     """Makes the model of a run.
 
@@ -51,6 +53,7 @@ def start_model(
         model_config: of the model folder, as it is to be trained.
         checkpoint: to continue from; None starts anew.
         control_tokens: of the template, with their ids.
+        group: the ranks that hold a batch together with this one.
 
     Raises:
         TrainError: something is missing, damaged or does not fit.
@@ -64,8 +67,10 @@ def start_model(
         # Before the adapter: a new one changes nothing.
         probe_isolation(model)
         adapter, notes = _adapt(model, config, checkpoint, control_tokens)
+    if group is not None:
+        probe_sequence_parallel(model, group)
     if config.gradient_checkpointing:
-        enable_gradient_checkpointing(model)
+        enable_gradient_checkpointing(model, offload=config.offload_activations)
     return Start(model=model, adapter=adapter, notes=notes)
 
 
