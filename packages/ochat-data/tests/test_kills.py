@@ -39,7 +39,9 @@ eval_fraction = 0.1
 RUN = [
     sys.executable,
     "-c",
-    "import sys; from ochat_data.pipeline import chunks; chunks.CHUNK_BYTES = 100_000\n"
+    # A shell that starts something in the background has it ignore Ctrl-C.
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from ochat_data.pipeline import chunks; chunks.CHUNK_BYTES = 100_000\n"
     "from ochat_data.__main__ import main; sys.exit(main(sys.argv[1:]))",
     *("run", "pipeline.toml", "--workers", "2"),
 ]
@@ -129,7 +131,11 @@ def interrupted(folder: Path) -> tuple[int, str]:
     while not list(folder.glob(".set.work/*/prepare-*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the run and its workers
-    _, said = process.communicate(timeout=30)
+    try:
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.communicate()
     return process.returncode, said
 
 

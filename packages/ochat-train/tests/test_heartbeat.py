@@ -90,13 +90,13 @@ def _break(ours: Heartbeat, theirs: Heartbeat) -> None:
     """The other rank beats, ends, and the connection to it breaks."""
     with watched(ours):
         with theirs.listening():
-            time.sleep(0.6)
+            time.sleep(1)
         raise RuntimeError("[gloo] Connection closed by peer")
 
 
 def test_a_broken_connection_names_the_rank_that_fell_silent() -> None:
     store = SharedStore()
-    ours, theirs = (_rank(rank, store, lambda _: None, 2.0) for rank in range(2))
+    ours, theirs = (_rank(rank, store, lambda _: None, 8.0) for rank in range(2))
     with pytest.raises(EngineError, match=r"lost rank 1 \(machine .*Connection closed by peer"):
         _break(ours, theirs)
 
