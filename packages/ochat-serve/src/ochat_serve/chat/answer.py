@@ -43,9 +43,10 @@ class PreparedChat:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: one is made for every token of every stream, and freezing takes three times as long.
+@dataclass(slots=True, kw_only=True)
 class Delta:
-    """New text of one answer.
+    """New text of one answer; not to be changed.
 
     Attributes:
         index: Which of the answers.
@@ -55,6 +56,8 @@ class Delta:
         finish_reason: None while the answer goes on.
         scored: The new tokens with their log probabilities, where they were asked for; an echoed
             prompt's first.
+        cached_tokens: Tokens of the prompt that the engine did not compute anew, on the first
+            delta; None where it does not say.
     """
 
     index: int
@@ -62,6 +65,7 @@ class Delta:
     tokens: int
     finish_reason: FinishReason | None = None
     scored: tuple[ScoredToken, ...] = ()
+    cached_tokens: int | None = None
 
 
 async def answer_of(
@@ -81,29 +85,37 @@ async def answer_of(
     events = engine.generate(chat.prompt_ids, sampling, f"{chat.request_id}-{index}")
     async with aclosing(events):
         async for event in events:
-            if echo.only:
-                yield echo.delta(event, number, finished=True)
-                return
             if echo.wanted:
-                yield echo.delta(event, number)
+                yield echo.delta(event, number, finished=echo.only)
+                if echo.only:
+                    return
             reason, ids = event.finish_reason, event.token_ids
+            shown = ids
             # The id that ended the answer is no part of its text.
-            ended = reason == "stop" and ids[-1:] and ids[-1] in sampling.stop_ids
-            shown = ids[:-1] if ended else ids
+            if reason == "stop" and ids and ids[-1] in sampling.stop_ids:
+                shown = ids[:-1]
             piece, stopped = text.push(shown)
             if reason is not None and not stopped:
                 rest, stopped = text.finish()
                 piece += rest
             reason = "stop" if stopped else reason
-            scored = tuple(
-                scored_token(codec, i, entry)
-                for i, entry in zip(shown, event.logprobs, strict=False)
-            )
+            scored = _scored(codec, shown, event) if event.logprobs else ()
             yield Delta(
-                index=number, text=piece, tokens=len(ids), finish_reason=reason, scored=scored
+                index=number,
+                text=piece,
+                tokens=len(ids),
+                finish_reason=reason,
+                scored=scored,
+                cached_tokens=event.cached_tokens,
             )
             if reason is not None:
                 return
+
+
+def _scored(codec: Codec, shown: Sequence[int], event: TokenEvent) -> tuple[ScoredToken, ...]:
+    """The new tokens with their log probabilities."""
+    pairs = zip(shown, event.logprobs, strict=False)
+    return tuple(scored_token(codec, i, entry) for i, entry in pairs)
 
 
 def _text(codec: Codec, chat: PreparedChat) -> AnswerText:

@@ -79,9 +79,12 @@ class AnswerText:
             self._decoder.push(context_ids or codec.encode_text(continued))
         self._scanner = StopScanner(stops)
         self._spelling = {} if skip_special_tokens else {i: t for t, i in codec.control_ids.items()}
+        self._plain = not stops and not self._spelling
 
     def push(self, ids: Sequence[int]) -> tuple[str, bool]:
         """Give the text that has become certain, and whether a stop string ended it."""
+        if self._plain:
+            return self._decoder.push(ids), False
         return self._scanner.push(self._decode(ids))
 
     def finish(self) -> tuple[str, bool]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ochat_serve.chat import ChatService
-from ochat_serve.http import errors, page, token_routes
+from ochat_serve.http import errors, page, status, token_routes
 from ochat_serve.http.body import ChatCompletionBody, CompletionBody
 from ochat_serve.http.completion_wire import CompletionWire
 from ochat_serve.http.front import Front
@@ -76,18 +76,26 @@ def build_app(
         lambda: bool(app.state.draining),
     )
     errors.install(app)
+    # First, because routes are tried one after another.
+    _add_answers(app, front)
     page.install(app)
     _add_probes(app, front)
     _add_models(app, service)
-    _add_answers(app, front)
     token_routes.install(app, service, front.read)
     _add_metrics(app, front, metrics)
-    _wrap(app, settings, keys, log, metrics)
+    board = status.StatusBoard()
+    status.install(app, board, service, metrics)
+    _wrap(app, settings, keys, log, metrics, board)
     return app
 
 
 def _wrap(
-    app: FastAPI, settings: ServerSettings, keys: KeyRing, log: RequestLog, metrics: Metrics
+    app: FastAPI,
+    settings: ServerSettings,
+    keys: KeyRing,
+    log: RequestLog,
+    metrics: Metrics,
+    board: status.StatusBoard,
 ) -> None:
     """The layers around all routes; the last one added is the outermost."""
     open_paths = _PROBE_PATHS | page.PAGE_PATHS
@@ -101,7 +109,8 @@ def _wrap(
             allow_headers=["authorization", "content-type"],
             expose_headers=["retry-after"],
         )
-    unobserved = open_paths | {"/metrics"}
+    unobserved = open_paths | {"/metrics", status.STATUS_PATH}
+    app.add_middleware(status.StatusWatch, board=board, unobserved=unobserved)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Observer, log=log, metrics=metrics, unobserved=unobserved)
 

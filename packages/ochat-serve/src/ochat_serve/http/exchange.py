@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ class Exchange:
         model: The model name that the caller used.
         created: When it began, in seconds since 1970.
         prompt_tokens: Tokens of all prompts.
+        cached_tokens: Those of them that were not computed anew; None where nobody says.
         tokens: Tokens generated so far, of all answers.
         reasons: Finish reason of each answer, None while it goes on.
     """
@@ -41,23 +41,29 @@ class Exchange:
         self.model = first.request.model
         self.created = int(time.time())
         self.prompt_tokens = sum(len(chat.prompt_ids) for chat in chats)
+        self.cached_tokens: int | None = None
         self.tokens = 0
-        self.reasons: list[str | None] = [None] * (first.request.n * len(chats))
+        self._n = first.request.n
+        self.reasons: list[str | None] = [None] * (self._n * len(chats))
         self._service, self._chats, self._record = service, chats, record
         record.describe(self.name, chats)
 
-    async def deltas(self) -> AsyncGenerator[Delta]:
-        """The chat layer's deltas, counted on their way."""
+    def deltas(self) -> AsyncGenerator[Delta]:
+        """Those of the chat layer; whoever reads one tells `count`."""
+        return self._service.stream_all(self._chats)
+
+    def count(self, delta: Delta) -> None:
+        """Add a delta to the numbers."""
         record = self._record
-        async with aclosing(self._service.stream_all(self._chats)) as deltas:
-            async for delta in deltas:
-                self.tokens += delta.tokens
-                self.reasons[delta.index] = delta.finish_reason
-                if record.first_token is None:
-                    record.first_token = time.monotonic()
-                if record.texts is not None:
-                    record.texts[delta.index] += delta.text
-                yield delta
+        self.tokens += delta.tokens
+        self.reasons[delta.index] = delta.finish_reason
+        # All answers to a prompt have the same one; the first speaks for it.
+        if delta.cached_tokens is not None and delta.index % self._n == 0:
+            self.cached_tokens = (self.cached_tokens or 0) + delta.cached_tokens
+        if record.first_token is None:
+            record.first_token = time.monotonic()
+        if record.texts is not None:
+            record.texts[delta.index] += delta.text
 
     async def run(self, receive: Receive, work: Coroutine[None, None, bool]) -> None:
         """Run `work` to the end or until the client goes away, and note what became of it.

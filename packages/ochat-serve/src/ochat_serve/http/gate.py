@@ -24,11 +24,20 @@ if TYPE_CHECKING:
     from ochat_serve.request_log import RequestLog
 
 _KEY = "ochat_serve.key"
+_SEND = "ochat_serve.send"
 
 
 def key_of(scope: Scope) -> ApiKey | None:
     """The key that opened the gate for a request."""
     return scope.get(_KEY)
+
+
+def direct_send(scope: Scope, send: Send) -> Send:
+    """What carries the chunks of a stream that has begun: past every layer that looks at its head.
+
+    Each of them would cost time with every token, and none has anything to do there.
+    """
+    return scope.get(_SEND, send)
 
 
 class KeyGate:
@@ -79,6 +88,7 @@ class Observer:
         if scope["type"] != "http" or scope["path"] in self._unobserved:
             await self._app(scope, receive, send)
             return
+        scope[_SEND] = send
         record = record_of(scope)
         record.client = str((scope.get("client") or ("",))[0])
 

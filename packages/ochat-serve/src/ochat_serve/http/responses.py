@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ochat_serve.errors import EngineError
 from ochat_serve.http.errors import describe
+from ochat_serve.http.gate import direct_send
 from ochat_serve.http.wire import AnswerParts
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class WholeAnswer(Response):
         parts = [AnswerParts() for _ in exchange.reasons]
         async with aclosing(exchange.deltas()) as deltas:
             async for delta in deltas:
+                exchange.count(delta)
                 parts[delta.index].texts.append(delta.text)
                 parts[delta.index].scored.extend(delta.scored)
         body = json.dumps(self._wire.document(parts), separators=(",", ":")).encode()
@@ -64,15 +66,16 @@ class StreamedAnswer(Response):
         super().__init__()
         self._exchange, self._wire = exchange, wire
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send deltas as they come."""
-        await self._exchange.run(receive, self._work(send))
+        await self._exchange.run(receive, self._work(send, direct_send(scope, send)))
 
-    async def _work(self, send: Send) -> bool:
-        wire, begun = self._wire, False
+    async def _work(self, send: Send, direct: Send) -> bool:
+        wire, exchange, begun = self._wire, self._exchange, False
         try:
-            async with aclosing(self._exchange.deltas()) as deltas:
+            async with aclosing(exchange.deltas()) as deltas:
                 async for delta in deltas:
+                    exchange.count(delta)
                     data = wire.delta(delta)
                     if not begun:
                         begun = True
@@ -81,7 +84,9 @@ class StreamedAnswer(Response):
                         )
                         data = wire.opening() + data
                     if data:
-                        await _send_data(send, data)
+                        await direct(
+                            {"type": "http.response.body", "body": data, "more_body": True}
+                        )
         except EngineError as error:
             if not begun:
                 raise
