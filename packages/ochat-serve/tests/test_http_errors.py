@@ -258,3 +258,46 @@ def test_the_api_describes_itself(error_server: LocalServer) -> None:
     schema = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]
     properties = schema["content"]["application/json"]["schema"]["properties"]
     assert {"messages", "condition", "temperature"} <= set(properties)
+
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": []},
+        {"tools": [], "tool_choice": "auto"},
+        {"tool_choice": "none"},
+        {"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": False},
+        {"functions": [TOOL["function"]], "function_call": "none"},
+    ],
+)
+def test_an_answer_that_calls_no_tool_can_be_had(
+    error_server: LocalServer, fields: dict[str, Any]
+) -> None:
+    assert error_server.post("/v1/chat/completions", {**GOOD, **fields})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [TOOL]}, "tools"),
+        ({"tools": [TOOL], "tool_choice": "auto"}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "look"}}}, "tool_choice"),
+        ({"functions": [TOOL["function"]]}, "functions"),
+        ({"function_call": {"name": "look"}}, "function_call"),
+    ],
+)
+def test_a_tool_is_refused_and_the_reason_is_the_template(
+    error_server: LocalServer, fields: dict[str, Any], param: str
+) -> None:
+    for path, body in (
+        ("/v1/chat/completions", GOOD),
+        ("/v1/responses", {"model": "toy", "input": "Hi"}),
+    ):
+        status, answer = error_server.post(path, {**body, **fields})
+        assert (status, check_shape(answer)["param"]) == (400, param)
+        assert answer["error"]["code"] == "unsupported_parameter"
+        assert "template" in answer["error"]["message"]

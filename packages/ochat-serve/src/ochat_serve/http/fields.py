@@ -5,6 +5,7 @@ Strict as OpenAI is: wrong types, unknown names and parameters that cannot be ho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -48,6 +49,9 @@ _NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
     "verbosity": (None,),
     "web_search_options": (None,),
 }
+# What may be called, and whether; an answer that must call nothing may be told of anything.
+_TOOLS = frozenset({"functions", "tools"})
+_TOOL_CHOICES = frozenset({"function_call", "tool_choice"})
 # Fields that change no answer: bookkeeping of OpenAI's platform.
 _WITHOUT_EFFECT = frozenset(
     {
@@ -167,17 +171,7 @@ def parse_body(raw: bytes, kind: type[Body]) -> Body:
         body = kind.model_validate_json(raw)
     except ValidationError as error:
         raise from_validation(error.errors(include_url=False)[0]) from error
-    for name, value in (body.model_extra or {}).items():
-        if name in _WITHOUT_EFFECT:
-            continue
-        if name not in _NEUTRAL:
-            raise RequestError(
-                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
-            )
-        if value not in _NEUTRAL[name]:
-            raise UnsupportedParameterError(
-                f"This server does not support {name}; leave it out.", param=name
-            )
+    _require_met(body.model_extra or {})
     if isinstance(body, SamplingBody) and body.stream_options is not None and not body.stream:
         raise RequestError(
             "stream_options is only allowed when stream is true.",
@@ -185,6 +179,24 @@ def parse_body(raw: bytes, kind: type[Body]) -> Body:
             code="invalid_value",
         )
     return body
+
+
+def _require_met(fields: Mapping[str, JsonValue]) -> None:
+    """Refuse fields that nobody knows, and those that ask for what cannot be had here."""
+    calls_nothing = "none" in (fields.get(name) for name in _TOOL_CHOICES)
+    for name, value in fields.items():
+        if name in _WITHOUT_EFFECT:
+            continue
+        if name not in _NEUTRAL:
+            raise RequestError(
+                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
+            )
+        if value in _NEUTRAL[name] or (name in _TOOLS and calls_nothing):
+            continue
+        reason = f"This server does not support {name}"
+        if name in _TOOLS | _TOOL_CHOICES:
+            reason = "No template of OpenChat's has a form for tool calls, so none can be offered"
+        raise UnsupportedParameterError(f"{reason}; leave {name} out.", param=name)
 
 
 def _or(value: float | None, default: float) -> float:
