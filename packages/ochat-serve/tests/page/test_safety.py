@@ -8,7 +8,7 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -72,26 +72,26 @@ LOOK = Path(__file__).with_name("look_at_answer.js").read_text(encoding="utf-8")
 class Trap(http.server.BaseHTTPRequestHandler):
     """A foreign server; whoever asks it is remembered."""
 
-    asked: list[str]
+    asked: ClassVar[list[str]]
 
     def do_GET(self) -> None:
-        type(self).asked.append(self.path)
+        self.asked.append(self.path)
         self.send_error(404)
 
     def do_POST(self) -> None:
         self.do_GET()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing; the test says what was asked."""
 
 
 @pytest.fixture
 def trap() -> Iterator[tuple[str, list[str]]]:
-    handler = type("OwnTrap", (Trap,), {"asked": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    Trap.asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Trap) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", handler.asked
+        yield f"http://127.0.0.1:{server.server_port}", Trap.asked
         server.shutdown()
         thread.join()
 

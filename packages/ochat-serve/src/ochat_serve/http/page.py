@@ -12,11 +12,12 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
     from fastapi import FastAPI
@@ -94,14 +95,17 @@ PAGE_PATHS = frozenset(_ROUTES)
 
 
 def install(app: FastAPI) -> None:
-    """Add the routes of the page."""
-    for path, entry in _ROUTES.items():
-        file = _File(entry.read_bytes(), PurePosixPath(entry.name).suffix)
-        app.add_api_route(path, _route(file), methods=["GET"], include_in_schema=False)
+    """Add the routes of the page: few, because routes are tried one after another."""
+    files = {
+        path: _File(entry.read_bytes(), PurePosixPath(entry.name).suffix)
+        for path, entry in _ROUTES.items()
+    }
 
-
-def _route(file: _File) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
+        file = files.get(request.scope["path"])
+        if file is None:
+            raise HTTPException(404)
         return file.answer(request)
 
-    return serve
+    for path in ("/page/{name:path}", "/", "/status"):
+        app.add_api_route(path, serve, methods=["GET"], include_in_schema=False)
