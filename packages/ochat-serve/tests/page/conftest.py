@@ -1,4 +1,4 @@
-"""A real browser for a module, and the page in it as a person handles it."""
+"""One real browser, and the page in it as a person handles it."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the browser saves files."""
     return tmp_path_factory.mktemp("downloads")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
     """A headless Chromium; every test has an origin, and so a store, of its own."""
     if not (CHROMIUM and DRIVER):
