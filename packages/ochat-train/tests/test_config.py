@@ -57,6 +57,18 @@ def test_ranks_that_do_not_fill_groups_are_refused() -> None:
         choose_engine(replace(CONFIG, sequence_parallel=2))
 
 
+def test_what_a_launcher_left_in_the_environment_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert choose_engine(CONFIG).name == "deepspeed"
+    with pytest.raises(EngineError, match="2 processes were started but --engine single"):
+        choose_engine(replace(CONFIG, engine="single"))
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(ConfigError, match="WORLD_SIZE is 'two', not a number"):
+        choose_engine(CONFIG)
+
+
 def test_the_defaults_are_valid_and_those_that_openchat_published() -> None:
     CONFIG.validate()
     assert (CONFIG.lr, CONFIG.beta1, CONFIG.beta2, CONFIG.eps) == (2e-5, 0.9, 0.95, 1e-5)

@@ -244,6 +244,24 @@ def _write_with_a_long_example(folder: Path, codec: Codec, name: str) -> None:
     write_token_dataset(folder, records, codec, options)
 
 
+def test_plan_with_a_model_says_what_a_rank_holds(
+    base_model: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["plan", "--data", str(dataset), "--model", str(base_model), "--world-size", "2"]
+    assert main([*command, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    memory = figures["memory"]
+    assert list(memory) == ["one process", "ZeRO 0", "ZeRO 1", "ZeRO 2", "ZeRO 3"]
+    states = [memory[f"ZeRO {stage}"]["states"] for stage in range(4)]
+    assert states == sorted(states, reverse=True)
+    # Sixteen bytes a parameter are shared by two ranks in stage 3.
+    assert states[3] == pytest.approx(8 * figures["parameters"], rel=0.01)
+    assert main(command) == 0
+    table = capsys.readouterr().out
+    assert f"parameters        {figures['parameters']:,}" in table
+    assert "ZeRO 3" in table
+
+
 def test_plan_takes_the_batch_of_a_run_also_where_the_longest_example_is_held_out(
     base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

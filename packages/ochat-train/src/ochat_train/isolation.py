@@ -12,7 +12,8 @@ import torch
 
 from .attention import attach_attention, packed
 from .batch import collate
-from .errors import IsolationError, ModelError
+from .broken_connection import connection_broke
+from .errors import IsolationError, ModelError, first_line
 from .forward import embedding_table, hidden_states, model_logits
 from .head import read_head, verify_head
 from .layout import SequenceLayout
@@ -105,8 +106,16 @@ def _shift_by_parts(model: PreTrainedModel, group: SequenceGroup) -> float:
     whole = whole.to(device)
     with packed(whole.layout):
         expected = hidden_states(model, whole.input_ids, whole.position_ids, whole.layout)
-    with packed(part.layout, group):
-        states = hidden_states(model, part.input_ids, part.position_ids, part.layout)
+    try:
+        with packed(part.layout, group):
+            states = hidden_states(model, part.input_ids, part.position_ids, part.layout)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        if connection_broke(error):
+            raise
+        raise IsolationError(
+            f"model type {model.config.model_type!r} cannot run a part of a row "
+            f"({type(error).__name__}: {first_line(error)}); leave --sequence-parallel out"
+        ) from error
     mine = expected[part.first : part.first + part.tokens].float()
     size = float(expected.abs().max().clamp(min=1e-6))
     return float((states[: len(mine)].float() - mine).abs().max()) / size
