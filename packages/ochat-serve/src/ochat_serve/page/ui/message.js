@@ -15,13 +15,15 @@ const ENDINGS = {
 };
 const COPIED_MS = 1_500;
 
+const rounded = (rate) => rate.toLocaleString("en", { maximumSignificantDigits: 3 });
+
 /** @param {Message} message */
 export function factsOf(message) {
   const { facts, reason } = message;
   const parts = [];
   if (facts) {
-    parts.push(`${facts.tokens} token${facts.tokens === 1 ? "" : "s"}`);
-    if (facts.rate) parts.push(`${facts.rate.toFixed(facts.rate < 100 ? 1 : 0)} tokens/s`);
+    parts.push(`${facts.tokens.toLocaleString("en")} token${facts.tokens === 1 ? "" : "s"}`);
+    if (facts.rate) parts.push(`${rounded(facts.rate)} tokens/s`);
     parts.push(`first after ${facts.first.toFixed(2)} s`);
   }
   if (ENDINGS[reason]) parts.push(ENDINGS[reason]);
@@ -115,8 +117,11 @@ export class MessageView {
   }
 
   #showEnd(run) {
-    const open = this.message.reason === "" && !run && this.answer;
-    this.facts.textContent = open ? "unfinished: cut off, or still arriving in another tab" : factsOf(this.message);
+    const { message } = this;
+    const open = message.reason === "" && !run && this.answer;
+    const told = this.chat.errors.has(message.id); // in the card above
+    this.facts.textContent = open ? "unfinished: cut off, or still arriving in another tab"
+      : told ? "" : factsOf(message);
   }
 
   #showError() {
@@ -165,7 +170,9 @@ export class MessageView {
     });
     const found = [copy, iconButton("edit", "Edit", () => this.edit())];
     if (message.role === "assistant") {
+      if (!message.content) found.length = 0; // nothing came: nothing to copy or to edit
       found.push(iconButton("again", "Answer again", () => actions.regenerate(message)));
+      if (message.group) return [copy, found.at(-1)]; // one of both is to be chosen first
       if (message.content && message.id === this.chat.path.at(-1)?.id) {
         found.push(iconButton("onward", "Continue this answer", () => actions.onward(message)));
       }

@@ -143,7 +143,7 @@ export class Thread {
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.region;
     this.following = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-    byId("to-end").hidden = this.following;
+    byId("to-end").hidden = this.following || !this.list.children.length;
   }
 
   #keepUp() {
