@@ -11,12 +11,14 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 # Importing SymPy and math-verify takes about a second, ten on a machine with other work.
 _START_SECONDS = 120.0
 # Over the CPU deadline, which the worker keeps itself, unless one call never returns to Python.
 _GRACE = 6.0
+_FAREWELL_SECONDS = 2.0
 
 
 class MathWorker:
@@ -36,12 +38,19 @@ class MathWorker:
             process.stdin.flush()
             answer = json.loads(self._line(process, self._cpu_seconds * _GRACE))
         except (OSError, TimeoutError, ValueError):
-            self.close()
+            self._kill()
             return None
         return answer if isinstance(answer, bool) else None
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, which has no question to answer: it goes when its input ends."""
+        if self._process and self._process.stdin:
+            with suppress(OSError, subprocess.TimeoutExpired):  # it is killed in any case
+                self._process.stdin.close()
+                self._process.wait(_FAREWELL_SECONDS)
+        self._kill()
+
+    def _kill(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -52,7 +61,7 @@ class MathWorker:
                 pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self.close()
+        self._kill()
         program = str(Path(__file__).with_name("math_worker.py"))
         self._process = subprocess.Popen(  # noqa: S603 - our own file
             [sys.executable, program, str(self._cpu_seconds)],
@@ -64,7 +73,7 @@ class MathWorker:
         try:
             self._line(self._process, _START_SECONDS)
         except TimeoutError:
-            self.close()
+            self._kill()
             raise
         return self._process
 
