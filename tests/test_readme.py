@@ -117,6 +117,13 @@ def test_every_extra_is_in_the_table_of_extras() -> None:
             assert f"[{extra}]`" in row, f"{project['name']}[{extra}]"
 
 
+def test_every_guide_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for page in GUIDES:
+        if page.name not in ("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md"):
+            assert f"{page.name})" in index, name(page)
+
+
 def test_every_link_between_the_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8")):
