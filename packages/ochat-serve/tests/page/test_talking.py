@@ -48,7 +48,9 @@ def test_an_answer_is_shown_while_it_arrives_and_can_be_stopped(
     page.press("\ue00c")  # Escape
     page.answered(1)
     page.wait(lambda: page.engine.aborted == 1)
-    assert "stopped" in page.texts(".message.assistant .facts")[-1]
+    facts = page.texts(".message.assistant .facts")[-1]
+    assert facts.endswith("stopped")
+    assert "tokens/s" in facts
     assert page.one("#send").is_displayed()
     assert page.one("#input") == page.browser.switch_to.active_element
 

@@ -117,6 +117,8 @@ chat.addEventListener("open", showTitle);
 library.addEventListener("change", showTitle);
 for (const name of ["open", "settings"]) chat.addEventListener(name, showModel);
 connection.addEventListener("change", showModel);
+library.addEventListener("unsaved", ({ detail }) => (
+  toast(`The browser could not keep this (${detail?.name ?? "error"}): export what matters, and free some space.`)));
 chat.addEventListener("failed", ({ detail }) => connection.noticed(detail));
 
 await chat.begin();

@@ -11,7 +11,7 @@ const LISTS = ["conversations", "folders", "presets", "prompts"];
 
 /**
  * Events: `change` when a list changed, here or in another tab; `messages` (detail: the
- * conversation's id) when another tab changed messages.
+ * conversation's id) when another tab changed messages; `unsaved` when the browser refused.
  */
 export class Library extends EventTarget {
   /** @param {Awaited<ReturnType<import("./database.js").openDatabase>>} database */
@@ -68,7 +68,12 @@ export class Library extends EventTarget {
       this.dispatchEvent(new Event("change"));
     }
     this.texts = null;
-    await this.database.write(changes);
+    try {
+      await this.database.write(changes);
+    } catch (error) {
+      this.dispatchEvent(new CustomEvent("unsaved", { detail: error }));
+      return;
+    }
     this.channel.postMessage(changes.map((change) =>
       change.store === "messages"
         ? { store: "messages", conversation: change.put?.conversation ?? change.conversation }

@@ -1,6 +1,7 @@
 // Whether the server can be reached, what it serves, and the key that it wants.
 // While it is away it is asked again, ever less often; `retry` asks at once.
 
+import { inBrowser, inTab } from "../data/remember.js";
 import { ApiError, isReady, listModels } from "./api.js";
 
 const FIRST_WAIT_MS = 1_000;
@@ -16,22 +17,21 @@ export class Connection extends EventTarget {
     /** @type {import("./api.js").Model[]} */
     this.models = [];
     this.error = null;
-    this.key = sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY) ?? "";
+    this.key = inTab.get(KEY) ?? inBrowser.get(KEY) ?? "";
     this.wait = FIRST_WAIT_MS;
     this.timer = 0;
     addEventListener("online", () => this.state === "away" && this.retry());
   }
 
   get keyRemembered() {
-    return localStorage.getItem(KEY) !== null;
+    return inBrowser.get(KEY) !== null;
   }
 
   /** Use a key, kept in this tab only or in this browser. */
   async useKey(key, remember) {
     this.key = key;
-    sessionStorage.removeItem(KEY);
-    localStorage.removeItem(KEY);
-    if (key) (remember ? localStorage : sessionStorage).setItem(KEY, key);
+    inTab.set(KEY, remember ? "" : key);
+    inBrowser.set(KEY, remember ? key : "");
     await this.retry();
   }
 
@@ -63,6 +63,8 @@ export class Connection extends EventTarget {
   }
 
   #become(state, error = null) {
+    // Asked again in vain: nothing new to show.
+    if (state === "away" && this.state === "away") return;
     this.state = state;
     this.error = error;
     this.dispatchEvent(new Event("change"));

@@ -1,6 +1,7 @@
 // The message field with what belongs to it: send, stop, condition, model.
 
 import { conditionOf } from "../chat/request.js";
+import { inTab } from "../data/remember.js";
 import { Completion } from "./completion.js";
 import { conditionChoices } from "./conditions.js";
 import { askText } from "./dialog.js";
@@ -33,14 +34,14 @@ export class Composer {
       field.focus();
     });
     field.addEventListener("input", () => {
-      sessionStorage.setItem(DRAFT + chat.id, field.value);
+      inTab.set(this.#draftName, field.value);
       this.refresh();
     });
     field.addEventListener("keydown", (event) => this.#key(event));
     byId("condition").addEventListener("change", (event) => this.#chooseCondition(event.target.value));
     byId("model-choice").addEventListener("change", (event) => chat.change({ model: event.target.value }));
     chat.addEventListener("open", () => {
-      this.set(sessionStorage.getItem(DRAFT + chat.id) ?? "", false);
+      this.set(inTab.get(this.#draftName) ?? "", false);
       this.refresh();
     });
     for (const name of ["runs", "settings", "path"]) chat.addEventListener(name, () => this.refresh());
@@ -68,6 +69,11 @@ export class Composer {
     this.chat.ask(text);
   }
 
+  /** What is written but not sent belongs to its conversation, or to the one to come. */
+  get #draftName() {
+    return DRAFT + (this.chat.library.conversations.has(this.chat.id) ? this.chat.id : "new");
+  }
+
   get ready() {
     return this.chat.connection.state === "ready" && !this.chat.running.length && this.field.value.trim() !== "";
   }
@@ -75,8 +81,7 @@ export class Composer {
   /** @param {string} text */
   set(text, focus = true) {
     this.field.value = text;
-    if (text) sessionStorage.setItem(DRAFT + this.chat.id, text);
-    else sessionStorage.removeItem(DRAFT + this.chat.id);
+    inTab.set(this.#draftName, text);
     this.field.dispatchEvent(new Event("written"));
     this.refresh();
     if (focus) this.field.focus();

@@ -23,7 +23,8 @@ export function openDialog(title, build, { wide = false } = {}) {
       dialog.remove();
       resolve(result);
     });
-    dialog.addEventListener("click", (event) => event.target === dialog && close());
+    // Pressed outside, and not only let go there after marking a text.
+    dialog.addEventListener("pointerdown", (event) => event.target === dialog && close());
     document.body.append(dialog);
     dialog.showModal();
     dialog.querySelector("[autofocus]")?.focus();

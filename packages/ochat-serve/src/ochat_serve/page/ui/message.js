@@ -51,7 +51,7 @@ export class MessageView {
     this.tag = h("span.tag", { dir: "auto" });
     this.facts = h("span.facts");
     this.error = h("div.error-card", { hidden: true });
-    this.tools = h("div.tools", { role: "toolbar", "aria-label": "Message" });
+    this.tools = h("div.tools", { role: "group", "aria-label": "What to do with it" });
     const who = message.role === "user" ? "You" : "Assistant";
     this.body = h("div.body", {}, this.text, this.answer && this.error);
     this.element = h(`article.message.${message.role}`, { "aria-label": who, "data-id": message.id },

@@ -1,5 +1,6 @@
 // The two side panes: beside the conversation on a wide window, over it on a narrow one.
 
+import { inBrowser } from "../data/remember.js";
 import { byId, icon } from "./dom.js";
 
 const NARROW = matchMedia("(max-width: 62rem)");
@@ -21,7 +22,7 @@ export class Panes {
   }
 
   #arrange() {
-    this.sidebar.hidden = NARROW.matches || localStorage.getItem(LIST_SHOWN) === "no";
+    this.sidebar.hidden = NARROW.matches || inBrowser.get(LIST_SHOWN) === "no";
     if (NARROW.matches) this.settings.hidden = true;
     this.#settle();
   }
@@ -33,7 +34,7 @@ export class Panes {
   showList(shown, focus = true) {
     this.sidebar.hidden = !shown;
     if (NARROW.matches && shown) this.settings.hidden = true;
-    if (!NARROW.matches) localStorage.setItem(LIST_SHOWN, shown ? "yes" : "no");
+    if (!NARROW.matches) inBrowser.set(LIST_SHOWN, shown ? "yes" : "no");
     this.#settle();
     if (focus) byId(shown ? "hide-sidebar" : "show-sidebar").focus();
   }

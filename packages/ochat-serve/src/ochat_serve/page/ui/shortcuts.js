@@ -33,7 +33,7 @@ export function installShortcuts(actions) {
       when: (e) => e.key === "?" && !writing(e.target), run: () => showShortcuts(shortcuts) },
   ];
   addEventListener("keydown", (event) => {
-    if (event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (event.isComposing || event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
     const found = shortcuts.find((each) => each.when?.(event));
     if (!found || found.run() === false) return;
     event.preventDefault();

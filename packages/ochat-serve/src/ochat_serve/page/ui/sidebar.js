@@ -152,7 +152,10 @@ export class Sidebar {
 
   #folderMenu(anchor, folder) {
     openMenu(anchor, [
-      { label: "New chat in this folder", icon: "add", run: () => this.chat.startNew(folder.id) },
+      { label: "New chat in this folder", icon: "add", run: () => {
+        this.chat.startNew(folder.id);
+        this.hooks.chosen();
+      } },
       { label: "Rename …", icon: "edit", run: () => this.#renameFolder(folder) },
       { label: "Delete the folder", icon: "remove", danger: true, run: () => this.#removeFolder(folder) },
     ]);

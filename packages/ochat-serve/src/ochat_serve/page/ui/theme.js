@@ -19,7 +19,11 @@
     set: (theme) => {
       chosen = theme;
       apply(theme);
-      localStorage.setItem(KEY, theme);
+      try {
+        localStorage.setItem(KEY, theme);
+      } catch {
+        // Until the next reload, then.
+      }
     },
   };
   addEventListener("storage", (event) => {

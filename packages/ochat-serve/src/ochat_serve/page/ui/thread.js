@@ -54,8 +54,8 @@ export class Thread {
       onward: (message) => this.#ask(() => chat.continueAnswer(message.id)),
       keep: (message) => chat.keep(message.id),
       turn: (message, step) => chat.turn(message.id, step),
-      edited: (message, text) => this.#ask(() => (
-        message.role === "user" ? chat.edit(message.id, text) : chat.rewrite(message.id, text))),
+      edited: (message, text) => (message.role === "user"
+        ? this.#ask(() => chat.edit(message.id, text)) : chat.rewrite(message.id, text)),
       remove: async (message) => {
         const undo = await chat.remove(message.id);
         announce("Deleted.");
@@ -67,6 +67,10 @@ export class Thread {
 
   /** A person asked for text to come: show where it comes. */
   #ask(begin) {
+    if (this.chat.connection.state !== "ready") {
+      toast("The server cannot be reached or wants a key; nothing was asked.");
+      return this.chat.connection.retry();
+    }
     this.following = true;
     return begin();
   }
