@@ -18,13 +18,10 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 # pyrefly: ignore[missing-import] - it lies beside this script
 from against_vllm import CHAT_TEMPLATE, cpu_seconds, load, make_model, running
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
 MAX_LENGTH = 2048
 SIDES = ("vllm", "ours")
@@ -67,18 +64,34 @@ def scripted_client(folder: Path) -> Any:  # noqa: ANN401 (vLLM is imported in t
 
     more, last = event(40, finished=False), event(40, finished=True)
 
+    class Script:
+        """Stands where a request's outputs are collected."""
+
+        def __init__(self, name: str, tokens: int) -> None:
+            self.request_id, self.left = name, tokens
+
+        def get_nowait(self) -> None:
+            return None
+
+        async def get(self) -> RequestOutput:
+            await asyncio.sleep(0)
+            self.left -= 1
+            return more if self.left else last
+
+        def close(self) -> None:
+            pass
+
     class Scripted(AsyncLLM):
-        async def generate(  # pyrefly: ignore[bad-override]
+        """`generate`, which vLLM's server calls, reads what this gives, as our engine does."""
+
+        async def add_request(  # pyrefly: ignore[bad-override]
             self,
+            request_id: str,
             _prompt: object,
-            sampling_params: Any,  # noqa: ANN401
-            _request_id: str,
+            params: Any,  # noqa: ANN401
             **_: object,
-        ) -> AsyncGenerator[RequestOutput]:
-            for _each in range(sampling_params.max_tokens - 1):
-                await asyncio.sleep(0)
-                yield more
-            yield last
+        ) -> Script:
+            return Script(request_id, params.max_tokens)
 
     EngineCoreClient.make_async_mp_client = staticmethod(lambda **_: Core())
     arguments = AsyncEngineArgs(model=str(folder), max_model_len=MAX_LENGTH, dtype="bfloat16")

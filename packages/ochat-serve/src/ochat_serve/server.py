@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -151,6 +152,9 @@ async def _serve(
         with _interrupts_kept_from_children():
             await engine.start()
         guard = OrphanGuard()
+        # What is loaded now stays; the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         _listen(listening)
         loop = asyncio.get_running_loop()
         for each in _SIGNALS:

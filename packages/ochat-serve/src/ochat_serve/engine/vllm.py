@@ -45,6 +45,7 @@ from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
 from ochat_serve.engine.adapters import vllm_arguments
 from ochat_serve.engine.base import ALL_CAPABILITIES, TokenEvent, TokenLogprobs
 from ochat_serve.engine.grammar import grammar_of
+from ochat_serve.engine.vllm_stream import outputs_of
 from ochat_serve.errors import EngineDeadError, EngineError, SetupError
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ if TYPE_CHECKING:
     from ochat_serve.engine.vocabulary import Vocabulary
 
 
+_KNOWN = inspect.signature(VllmSamplingParams).parameters
 # vLLM 0.32 has it, 0.26 has not.
-_HAS_STREAM_INTERVAL = "stream_interval" in inspect.signature(VllmSamplingParams).parameters
+_HAS_STREAM_INTERVAL = "stream_interval" in _KNOWN
+# Made for one request and for nobody else, so vLLM need not copy them deeply.
+_UNSHARED = {"skip_clone": True} if "skip_clone" in _KNOWN else {}
 
 # llguidance on both engines: the same schema allows the same tokens.
 _GRAMMAR_ARGUMENTS = ("--structured-outputs-config", '{"backend": "guidance"}')
@@ -177,15 +181,14 @@ class VllmEngine:
         salt = sampling.cache_salt or None
         prompt = tokens_input(list(prompt_ids), cache_salt=salt)
         adapter = self._adapters[sampling.adapter] if sampling.adapter else None
-        outputs = self._living().generate(
-            prompt, _vllm_sampling(sampling), request_id, lora_request=adapter
-        )
+        outputs = outputs_of(self._living(), prompt, _vllm_sampling(sampling), request_id, adapter)
         self._running.add(request_id)
         try:
-            # vLLM aborts the request when its generator is closed.
             async with aclosing(outputs):
+                first = True
                 async for output in outputs:
-                    event = _event(output, sampling)
+                    event = _event(output, sampling, first=first)
+                    first = False
                     yield event
                     if event.finish_reason is not None:
                         return
@@ -248,17 +251,19 @@ def _vllm_sampling(sampling: SamplingParams) -> VllmSamplingParams:
         detokenize=False,
         **({"stream_interval": sampling.stream_interval} if _HAS_STREAM_INTERVAL else {}),
         output_kind=RequestOutputKind.DELTA,
+        **_UNSHARED,
     )
 
 
-def _event(output: RequestOutput, sampling: SamplingParams) -> TokenEvent:
+def _event(output: RequestOutput, sampling: SamplingParams, *, first: bool) -> TokenEvent:
     completion = output.outputs[0]
     reason = completion.finish_reason
     if reason not in (None, "stop", "length"):
         raise EngineDeadError(f"The engine stopped before the answer was finished ({reason}).")
     ids = tuple(completion.token_ids)
+    cached = output.num_cached_tokens if first else None
     if completion.logprobs is None and output.prompt_logprobs is None:
-        return TokenEvent(token_ids=ids, finish_reason=reason)
+        return TokenEvent(token_ids=ids, finish_reason=reason, cached_tokens=cached)
     entries = completion.logprobs or ()
     prompt = zip(output.prompt_token_ids[1:], (output.prompt_logprobs or [])[1:], strict=False)
     best, prompt_best = sampling.logprobs or 0, sampling.prompt_logprobs or 0
@@ -267,6 +272,7 @@ def _event(output: RequestOutput, sampling: SamplingParams) -> TokenEvent:
         finish_reason=reason,
         logprobs=tuple(_logprobs(i, entry, best) for i, entry in zip(ids, entries, strict=False)),
         prompt_logprobs=tuple(_logprobs(i, entry, prompt_best) for i, entry in prompt),
+        cached_tokens=cached,
     )
 
 
