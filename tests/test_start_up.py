@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,12 @@ def test_help_is_instant_and_worth_reading(command: str) -> None:
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert used < HELP_BUDGET_SECONDS
     assert len(result.stdout.split()) > 30
+
+
+@pytest.mark.parametrize("package", ["templates", "data", "train", "serve", "eval"])
+def test_the_version_is_printed_where_a_script_reads_it(package: str) -> None:
+    result = subprocess.run(
+        [BIN / f"ochat-{package}", "--version"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"ochat-{package} {version(f'ochat-{package}')}\n"
+    assert result.stderr == ""

@@ -37,6 +37,17 @@ From raw chat dumps to a training set, one step a command; each reads and writes
 """
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when asked: that takes longer than the rest of the start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints it, and leaves."""
+        from importlib.metadata import version
+
+        print(parser.prog, version("ochat-data"))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line, without any of the libraries that the work needs."""
     parser = argparse.ArgumentParser(
@@ -44,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
         run_command,

@@ -70,7 +70,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from ochat_eval.version import installed_version
 
-        parser.exit(message=f"ochat-eval {installed_version()}\n")
+        print("ochat-eval", installed_version())
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:

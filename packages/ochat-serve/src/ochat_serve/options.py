@@ -24,6 +24,17 @@ them. `bench` and `chat` are reserved words: a folder of that name is ./bench.
 """
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when asked: that takes longer than the rest of the start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints it, and leaves."""
+        from importlib.metadata import version
+
+        sys.stdout.write(f"ochat-serve {version('ochat-serve')}\n")
+        parser.exit()
+
+
 def build_parser(prog: str = "ochat-serve") -> argparse.ArgumentParser:
     """The command line, also the base of the published older command."""
     parser = argparse.ArgumentParser(
@@ -33,6 +44,7 @@ def build_parser(prog: str = "ochat-serve") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     parser.add_argument("model", metavar="MODEL", help="model folder")
     _add_model_arguments(parser)
     _add_server_arguments(parser)

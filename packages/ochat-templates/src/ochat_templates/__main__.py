@@ -45,12 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status or 0
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when asked: that takes longer than the rest of the start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints it, and leaves."""
+        from importlib.metadata import version
+
+        print(parser.prog, version("ochat-templates"))
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ochat-templates",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (list_command, show_command, encode_command, verify_command, export_command):
         module.add_parser(commands)

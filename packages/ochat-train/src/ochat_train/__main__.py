@@ -38,6 +38,17 @@ On several GPUs or machines the same command is started by a launcher:
 """
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when asked: that takes longer than the rest of the start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints it, and leaves."""
+        from importlib.metadata import version
+
+        print(parser.prog, version("ochat-train"))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
     parser = argparse.ArgumentParser(
@@ -52,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="number of this process on its machine; put there by launchers, not by people",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run_command.add_parser(commands)
     plan_command.add_parser(commands)
