@@ -39,8 +39,7 @@ class CompletionWire:
         """The numbers, where they were asked for."""
         if not self._include_usage:
             return DONE
-        usage = usage_json(self._exchange.prompt_tokens, self._exchange.tokens)
-        return self._event([], usage) + DONE
+        return self._event([], usage_json(self._exchange)) + DONE
 
     def failure(self, error: bytes) -> bytes:
         """An error that the official clients raise."""
@@ -55,7 +54,7 @@ class CompletionWire:
         ]
         return {
             **self._head(choices),
-            "usage": usage_json(exchange.prompt_tokens, exchange.tokens),
+            "usage": usage_json(exchange),
         }
 
     def _head(self, choices: list[dict[str, object]]) -> dict[str, object]:
@@ -69,7 +68,7 @@ class CompletionWire:
         }
 
     def _event(
-        self, choices: list[dict[str, object]], usage: dict[str, int] | None = None
+        self, choices: list[dict[str, object]], usage: dict[str, object] | None = None
     ) -> bytes:
         event = self._head(choices)
         if self._include_usage:

@@ -127,7 +127,7 @@ def _part(text: str) -> dict[str, object]:
 def _usage(exchange: Exchange) -> dict[str, object]:
     return {
         "input_tokens": exchange.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": exchange.cached_tokens or 0},
         "output_tokens": exchange.tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": exchange.prompt_tokens + exchange.tokens,

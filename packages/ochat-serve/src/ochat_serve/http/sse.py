@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ochat_serve.chat import Delta, ScoredToken
+    from ochat_serve.http.exchange import Exchange
 
 DONE = b"data: [DONE]\n\n"
 # ASCII only: some clients split events at Unicode line separators inside a JSON string.
@@ -68,9 +69,9 @@ class ChunkWriter:
         prefix = self._prefixes[delta.index] + _quote(delta.text)
         return prefix + self._suffix.replace('"logprobs":null', f'"logprobs":{logprobs}', 1)
 
-    def usage(self, prompt_tokens: int, completion_tokens: int) -> bytes:
+    def usage(self, exchange: Exchange) -> bytes:
         """The chunk without choices that carries the numbers."""
-        numbers = json.dumps(usage_json(prompt_tokens, completion_tokens), separators=(",", ":"))
+        numbers = json.dumps(usage_json(exchange), separators=(",", ":"))
         return f'{self._head}],"usage":{numbers}}}\n\n'.encode("ascii")
 
     def _choice(self, index: int, delta: str, reason: str) -> bytes:
@@ -91,13 +92,16 @@ def chat_logprobs(scored: Sequence[ScoredToken]) -> dict[str, object]:
     }
 
 
-def usage_json(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+def usage_json(exchange: Exchange) -> dict[str, object]:
     """OpenAI's usage object."""
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
+    usage: dict[str, object] = {
+        "prompt_tokens": exchange.prompt_tokens,
+        "completion_tokens": exchange.tokens,
+        "total_tokens": exchange.prompt_tokens + exchange.tokens,
     }
+    if exchange.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": exchange.cached_tokens}
+    return usage
 
 
 def error_event(body: bytes) -> bytes:

@@ -85,7 +85,7 @@ class ChatWire:
         """The numbers, where they were asked for."""
         if not self._include_usage:
             return DONE
-        return self._writer.usage(self._exchange.prompt_tokens, self._exchange.tokens) + DONE
+        return self._writer.usage(self._exchange) + DONE
 
     def failure(self, error: bytes) -> bytes:
         """An error that the official clients raise."""
@@ -108,5 +108,5 @@ class ChatWire:
                 }
                 for index, (parts, reason) in enumerate(zip(answers, exchange.reasons, strict=True))
             ],
-            "usage": usage_json(exchange.prompt_tokens, exchange.tokens),
+            "usage": usage_json(exchange),
         }
