@@ -29,9 +29,16 @@ SIDES = ("vllm", "ours")
 
 def scripted_client(folder: Path) -> Any:  # noqa: ANN401 (vLLM is imported in the servers only)
     """A client of vLLM's engine, whole but for the engine."""
+    # pyrefly: ignore[missing-import]
     from vllm.engine.arg_utils import AsyncEngineArgs
+
+    # pyrefly: ignore[missing-import]
     from vllm.outputs import CompletionOutput, RequestOutput
+
+    # pyrefly: ignore[missing-import]
     from vllm.v1.engine.async_llm import AsyncLLM
+
+    # pyrefly: ignore[missing-import]
     from vllm.v1.engine.core_client import EngineCoreClient
 
     class Core:
@@ -84,7 +91,7 @@ def scripted_client(folder: Path) -> Any:  # noqa: ANN401 (vLLM is imported in t
     class Scripted(AsyncLLM):
         """`generate`, which vLLM's server calls, reads what this gives, as our engine does."""
 
-        async def add_request(  # pyrefly: ignore[bad-override]
+        async def add_request(
             self,
             request_id: str,
             _prompt: object,
@@ -93,7 +100,10 @@ def scripted_client(folder: Path) -> Any:  # noqa: ANN401 (vLLM is imported in t
         ) -> Script:
             return Script(request_id, params.max_tokens)
 
-    EngineCoreClient.make_async_mp_client = staticmethod(lambda **_: Core())
+    def no_process(**_: object) -> Core:
+        return Core()
+
+    EngineCoreClient.make_async_mp_client = staticmethod(no_process)
     arguments = AsyncEngineArgs(model=str(folder), max_model_len=MAX_LENGTH, dtype="bfloat16")
     return Scripted.from_engine_args(arguments)
 
@@ -101,9 +111,17 @@ def scripted_client(folder: Path) -> Any:  # noqa: ANN401 (vLLM is imported in t
 async def serve_vllm(folder: Path, port: int) -> None:
     """VLLM's application, served as it serves it."""
     import uvicorn
+
+    # pyrefly: ignore[missing-import]
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+
+    # pyrefly: ignore[missing-import]
     from vllm.entrypoints.launchers.app import build_app
+
+    # pyrefly: ignore[missing-import]
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
+
+    # pyrefly: ignore[missing-import]
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     words = ["--model", str(folder), "--chat-template", str(folder / "chat.jinja")]

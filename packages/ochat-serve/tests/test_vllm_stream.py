@@ -65,7 +65,7 @@ class Client:
 
 def outputs(client: Client) -> AsyncGenerator[Any]:
     given: Any = client
-    return outputs_of(given, {"prompt": "x"}, None, "mine", None)  # pyrefly: ignore[bad-argument-type]
+    return outputs_of(given, {"prompt": "x"}, None, "mine", None)
 
 
 def test_outputs_come_in_order_however_they_were_put() -> None:

@@ -133,6 +133,7 @@ def _run(arguments: argparse.Namespace, engine_name: str, vllm_arguments: Sequen
         engine,
         listening,
         shutdown_seconds=settings.shutdown_seconds,
+        client_seconds=settings.client_seconds,
         on_ready=lambda: say(_summary(folder, engine, settings, listening.getsockname(), scheme)),
         certificate=certificate,
     )

@@ -203,6 +203,13 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="time for sending a request (default: %(default)s)",
     )
     group.add_argument(
+        "--client-timeout",
+        type=positive,
+        metavar="SECONDS",
+        default=int(ServerSettings().client_seconds),
+        help="a client that sends or reads nothing for so long is left (default: %(default)s)",
+    )
+    group.add_argument(
         "--stream-period",
         type=positive,
         metavar="TOKENS",
@@ -224,6 +231,7 @@ def settings_of(arguments: argparse.Namespace) -> ServerSettings:
         max_running=arguments.max_running,
         max_body_bytes=arguments.max_body_bytes,
         body_seconds=arguments.body_timeout,
+        client_seconds=arguments.client_timeout,
         log_file=arguments.log_file,
         log_content=arguments.log_content,
         stream_period=arguments.stream_period,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from ochat_serve.connection import patient
 from ochat_serve.errors import EngineDeadError, SetupError
 from ochat_serve.guard import OrphanGuard
 
@@ -100,6 +101,7 @@ def serve(
     *,
     shutdown_seconds: int,
     on_ready: Callable[[], None],
+    client_seconds: float = 30.0,
     certificate: Certificate | None = None,
 ) -> int:
     """Start the engine, serve until a signal, stop the engine.
@@ -110,6 +112,7 @@ def serve(
         listening: What `bind` gave.
         shutdown_seconds: How long running answers may take after a signal.
         on_ready: Called when requests are accepted.
+        client_seconds: How long a client may send or read nothing in the middle.
         certificate: For HTTPS; None speaks HTTP.
 
     Returns:
@@ -124,6 +127,7 @@ def serve(
         log_config=None,
         timeout_graceful_shutdown=shutdown_seconds,
         lifespan="on",
+        http=patient(client_seconds),
         ssl_certfile=certificate.certificate if certificate else None,
         ssl_keyfile=certificate.key if certificate else None,
     )

@@ -28,6 +28,8 @@ class ServerSettings:
         max_running: Requests answered at the same time; more are refused with 503.
         max_body_bytes: Largest request body that is read.
         body_seconds: How long a client may take to send a body.
+        client_seconds: How long a client may do nothing in the middle: send no more of a
+            request's head, or read nothing of a stream.
         log_file: Where one JSON line a request goes; None writes none.
         log_content: Whether the log also has what was asked and answered.
         stream_period: Most tokens of one streamed chunk; how many there are depends on how much
@@ -42,6 +44,7 @@ class ServerSettings:
     max_running: int | None = 4096
     max_body_bytes: int = 8 * 2**20
     body_seconds: float = 10.0
+    client_seconds: float = 30.0
     log_file: Path | None = None
     log_content: bool = False
     stream_period: int = 8

@@ -19,6 +19,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from ochat_serve.connection import patient
 from ochat_serve.engine import Engine
 
 _START_SECONDS = 120.0
@@ -65,12 +66,25 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(app: FastAPI, engine: Engine) -> Iterator[LocalServer]:
-    """Serve an application from a thread of this process; starts and stops its engine."""
+def local_server(
+    app: FastAPI, engine: Engine, *, client_seconds: float = 30.0
+) -> Iterator[LocalServer]:
+    """Serve an application from a thread of this process; starts and stops its engine.
+
+    Args:
+        app: What `build_app` made.
+        engine: What it was made for.
+        client_seconds: As in `ServerSettings`.
+    """
     port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app,
+        port=port,
+        log_config=None,
+        timeout_graceful_shutdown=2,
+        http=patient(client_seconds),
     )
+    server = uvicorn.Server(config)
 
     async def run() -> None:
         await engine.start()
