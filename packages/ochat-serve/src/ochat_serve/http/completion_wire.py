@@ -64,6 +64,7 @@ class CompletionWire:
             "object": "text_completion",
             "created": exchange.created,
             "model": exchange.model,
+            "system_fingerprint": exchange.fingerprint,
             "choices": choices,
         }
 

@@ -26,6 +26,7 @@ class Exchange:
         name: Id of the answer.
         model: The model name that the caller used.
         created: When it began, in seconds since 1970.
+        fingerprint: Tells template and tokenizer from others.
         prompt_tokens: Tokens of all prompts.
         cached_tokens: Those of them that were not computed anew; None where nobody says.
         tokens: Tokens generated so far, of all answers.
@@ -40,6 +41,7 @@ class Exchange:
         self.name = first.request_id.removesuffix("-0") if len(chats) > 1 else first.request_id
         self.model = first.request.model
         self.created = int(time.time())
+        self.fingerprint = f"fp_{service.model.codec.fingerprint.digest[:12]}"
         self.prompt_tokens = sum(len(chat.prompt_ids) for chat in chats)
         self.cached_tokens: int | None = None
         self.tokens = 0

@@ -76,13 +76,14 @@ class StreamedAnswer(Response):
             async with aclosing(exchange.deltas()) as deltas:
                 async for delta in deltas:
                     exchange.count(delta)
-                    data = wire.delta(delta)
+                    opening = b""
                     if not begun:
                         begun = True
                         await send(
                             {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
                         )
-                        data = wire.opening() + data
+                        opening = wire.opening()
+                    data = opening + wire.delta(delta)
                     if data:
                         await direct(
                             {"type": "http.response.body", "body": data, "more_body": True}

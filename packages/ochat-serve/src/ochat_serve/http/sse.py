@@ -24,7 +24,14 @@ class ChunkWriter:
     """Makes the events of one stream."""
 
     def __init__(
-        self, *, completion_id: str, created: int, model: str, choices: int, include_usage: bool
+        self,
+        *,
+        completion_id: str,
+        created: int,
+        model: str,
+        fingerprint: str,
+        choices: int,
+        include_usage: bool,
     ) -> None:
         """Build everything that all chunks share, once.
 
@@ -32,12 +39,14 @@ class ChunkWriter:
             completion_id: Id of the completion, the same in every chunk.
             created: Seconds since 1970.
             model: The model name that the caller used.
+            fingerprint: Tells template and tokenizer from others.
             choices: How many answers the stream carries.
             include_usage: Whether a usage chunk will come; all others then say null.
         """
         self._head = (
             f'data: {{"id":{_quote(completion_id)},"object":"chat.completion.chunk",'
-            f'"created":{created},"model":{_quote(model)},"choices":['
+            f'"created":{created},"model":{_quote(model)},'
+            f'"system_fingerprint":{_quote(fingerprint)},"choices":['
         )
         usage = ',"usage":null' if include_usage else ""
         self._prefixes = [f'{self._head}{{"index":{i},"delta":{{"content":' for i in range(choices)]

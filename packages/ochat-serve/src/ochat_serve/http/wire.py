@@ -69,6 +69,7 @@ class ChatWire:
             completion_id=exchange.name,
             created=exchange.created,
             model=exchange.model,
+            fingerprint=exchange.fingerprint,
             choices=len(exchange.reasons),
             include_usage=include_usage,
         )
@@ -99,6 +100,7 @@ class ChatWire:
             "object": "chat.completion",
             "created": exchange.created,
             "model": exchange.model,
+            "system_fingerprint": exchange.fingerprint,
             "choices": [
                 {
                     "index": index,
