@@ -68,6 +68,10 @@ def connect() -> None:
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
     if "WORLD_SIZE" not in os.environ:
         os.environ.update(alone, MASTER_PORT="0")
+    if distributed.is_initialized():
+        # A second run of these processes: no rank goes on before rank 0 has looked at the output.
+        distributed.barrier()
+        return
     try:
         deepspeed.init_distributed(
             dist_backend="nccl" if torch.cuda.is_available() else "gloo",
