@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ochat_serve.testing import LocalServer
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
@@ -81,7 +86,7 @@ indexedDB.open("ochat").onsuccess = ({target}) => {
   change.oncomplete = () => { target.result.close(); done(); };
 };
 """
-OVERFLOW = "return document.documentElement.scrollWidth - innerWidth"
+OVERFLOW = "return Math.max(0, document.documentElement.scrollWidth - innerWidth)"
 
 
 class Camera:
@@ -177,3 +182,31 @@ def test_an_error_looks_whole(page_of: Callable[..., Any], camera: Camera) -> No
     page.wait(lambda: page.one(".message:last-child .error-card").is_displayed())
     page.wait(lambda: page.one("#meter").get_attribute("data-level") == "full")
     camera.take("error")
+
+
+def test_the_status_view_looks_whole(page_of: Callable[..., Any], camera: Camera) -> None:
+    page = page_of(tokens_per_second=300)
+    page.answers.to("story", "Once there was a lighthouse at the end of the world. " * 3)
+    server, over = LocalServer(url=page.url), threading.Event()
+    question = [{"role": "user", "content": "Tell me a story."}]
+
+    def load() -> None:
+        server.post("/v1/chat/completions", {"model": "gpt-5", "messages": question})
+        while not over.is_set():
+            server.post("/v1/chat/completions", {"model": "openchat_v3.2", "messages": question})
+
+    def watched() -> float:
+        found = re.search(r"watched for ([\d.]+) s", page.one("#tiles").text)
+        return float(found[1]) if found else 0.0
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        for _ in range(3):
+            pool.submit(load)
+        try:
+            page.browser.get(f"{page.url}/status")
+            page.wait(lambda: re.search(r"Generated\s+[1-9]", page.one("#tiles").text))
+            page.wait(lambda: page.all("#errors td"))
+            page.wait(lambda: watched() >= (24 if os.environ.get("OCHAT_SCREENSHOTS") else 2))
+            camera.take("status")
+        finally:
+            over.set()
