@@ -13,9 +13,10 @@ import { replaceFrom } from "./patch.js";
 import { sanitize } from "./sanitize.js";
 import { presentable } from "./unfinished.js";
 
-const WINDOW = 6_000; // characters that are parsed at once
+const WINDOW = 3_000; // characters that are parsed at once
 const SLICE_MS = 20; // after which the browser gets a turn
-const REST = 3; // times as long as a turn took until the next one
+const REST = 3; // times as long as a turn took, painting included, until the next one
+const LONGEST_REST_MS = 300;
 const HIDDEN_MS = 250;
 
 const STYLE = new URL("answer.css", import.meta.url).href;
@@ -112,10 +113,16 @@ export class AnswerView {
     const started = performance.now();
     let more = true;
     while (more && performance.now() - started < SLICE_MS) more = this.#step();
-    const ended = performance.now();
-    this.#notBefore = more ? ended : ended + REST * (ended - started);
+    this.#rest(started);
+    // What is asked for in a frame runs when it has been painted.
+    setTimeout(() => this.#rest(started));
     if (more) this.#schedule();
     else if (this.#finished) this.#linkAnew();
+  }
+
+  #rest(started) {
+    const ended = performance.now();
+    this.#notBefore = ended + (this.#finished ? 0 : Math.min(LONGEST_REST_MS, REST * (ended - started)));
   }
 
   /** A definition may follow the links that use it: then all is shown once more. */

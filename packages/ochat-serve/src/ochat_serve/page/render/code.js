@@ -1,6 +1,7 @@
 // A block of code: its language, a button that copies it, its colours once the highlighter is here.
 
 import { copyText, h } from "../ui/dom.js";
+import { later } from "./later.js";
 import { sanitizeHighlighted } from "./sanitize.js";
 
 const COPIED_MS = 1_500;
@@ -96,5 +97,5 @@ export async function settleCode(figure) {
   const { language } = figure.dataset;
   if (!language) return;
   await loadHighlighter();
-  colour(figure.querySelector("code"), language, LONGEST_COLOURED, remembered);
+  later(() => colour(figure.querySelector("code"), language, LONGEST_COLOURED, remembered));
 }

@@ -42,6 +42,13 @@ function task(mark) {
   mark.replaceWith(box);
 }
 
+/** Line ends between entries: their children are counted. */
+function tighten(element) {
+  for (const node of [...element.childNodes]) {
+    if (node instanceof Text && !node.data.trim()) node.remove();
+  }
+}
+
 function table(element) {
   for (const cell of element.querySelectorAll("[align]")) {
     cell.className = `to-${cell.getAttribute("align")}`;
@@ -58,6 +65,7 @@ export function dress(fragment) {
   each(DIRECTED, (element) => {
     element.dir = "auto";
   });
+  each("ul, ol, table, thead, tbody, tr", tighten);
   each("pre", (pre) => pre.replaceWith(codeBlock(pre.textContent, pre.dataset.language ?? "")));
   each("[data-formula]", showFormula);
   each("[data-task]", task);

@@ -1,5 +1,7 @@
 // Formulas, set by KaTeX once it is here; until then, and where it refuses, their source stands.
 
+import { later } from "./later.js";
+
 const REMEMBERED = 400;
 const WIDE = 60; // characters of source beyond which a formula may not fit in a line
 const OPTIONS = {
@@ -69,6 +71,6 @@ export const hasFormulas = (node) => node.matches(WAITING) || node.querySelector
 export async function settleFormulas(node) {
   if (!hasFormulas(node)) return;
   await loadKatex();
-  if (node.matches(WAITING)) showFormula(node);
-  node.querySelectorAll(WAITING).forEach(showFormula);
+  const found = node.matches(WAITING) ? [node] : node.querySelectorAll(WAITING);
+  for (const element of found) later(() => showFormula(element));
 }
