@@ -1,0 +1,21 @@
+// Work that may wait, done in small portions between which the browser answers people.
+
+const PORTION_MS = 8;
+/** @type {(() => void)[]} */
+const jobs = [];
+let due = false;
+
+function work() {
+  const end = performance.now() + PORTION_MS;
+  do jobs.shift()?.();
+  while (jobs.length > 0 && performance.now() < end);
+  due = jobs.length > 0;
+  if (due) setTimeout(work);
+}
+
+/** Do something soon, after what was asked for before. @param {() => void} job */
+export function later(job) {
+  jobs.push(job);
+  if (!due) setTimeout(work);
+  due = true;
+}
