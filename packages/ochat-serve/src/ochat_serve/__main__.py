@@ -24,6 +24,7 @@ from ochat_serve.engine.create import (
 )
 from ochat_serve.errors import ServeError, SetupError
 from ochat_serve.keys import new_key
+from ochat_serve.old_flags import in_todays_words
 from ochat_serve.options import build_parser, settings_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return import_module(_COMMANDS[words[0]]).main(words[1:])
     if words[:2] == ["keys", "new"]:
         return _new_key(words[2:])
+    words, notices = in_todays_words(words)
+    for notice in notices:
+        say(notice)
     parser = build_parser()
     try:
         apply(parser, words, os.environ)

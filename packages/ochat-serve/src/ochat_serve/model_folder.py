@@ -59,9 +59,12 @@ def open_model_folder(
         SetupError: Something is missing or does not fit; the sentence says what to do.
     """
     if not path.is_dir():
+        # What OpenChat's published commands name is a name on the hub, with one slash.
+        on_hub = len(path.parts) == 2 and not path.is_absolute()
+        name, folder = (path.as_posix(), path.name) if on_hub else ("NAME", "FOLDER")
         raise SetupError(
             f"There is no model folder {path}; give a folder with config.json, weights and "
-            "tokenizer (download one with: hf download NAME --local-dir FOLDER)."
+            f"tokenizer (download one with: hf download {name} --local-dir {folder})."
         )
     card = _read_card(path, required=model_type is None)
     config = _read_config(path) if needs_weights else {}
