@@ -20,6 +20,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -139,17 +140,19 @@ def load(port: int, streams: int, requests: int, tokens: int) -> dict[str, Any]:
     return json.loads(ran.stdout)
 
 
-def measure(pid: int, port: int, streams: int, tokens: int) -> dict[str, float]:
-    """Warm up, then three times the load; the front's CPU is over all, the others are medians."""
+def measure(pid: int, port: int, streams: int, tokens: int, rounds: int) -> dict[str, float]:
+    """Warm up, then load in rounds; the front's CPU is over all, the others are medians."""
     requests = max(8, streams * 2)
     load(port, streams, streams, 32)
     before = cpu_seconds(pid)
-    runs = [load(port, streams, requests, tokens) for _ in range(3)]
+    runs = [load(port, streams, requests, tokens) for _ in range(rounds)]
     used = cpu_seconds(pid) - before
-    ordered = sorted(run["output_tokens_per_second"] for run in runs)
-    first = sorted(run["ttft_ms"]["p50"] for run in runs)
     produced = sum(run["output_tokens"] for run in runs)
-    return {"tok/s": ordered[1], "ttft_ms": first[1], "front_us": 1e6 * used / produced}
+    return {
+        "tok/s": median(run["output_tokens_per_second"] for run in runs),
+        "ttft_ms": median(run["ttft_ms"]["p50"] for run in runs),
+        "front_us": 1e6 * used / produced,
+    }
 
 
 def main() -> None:
@@ -157,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", nargs="+", help="part of a side's name")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, socket.socket() as probe:
@@ -172,9 +176,10 @@ def main() -> None:
                 continue
             with running(command, port, Path(place) / "log") as pid:
                 results[name] = {
-                    streams: measure(pid, port, streams, arguments.tokens)
+                    streams: measure(pid, port, streams, arguments.tokens, arguments.rounds)
                     for streams in arguments.streams
                 }
+                print(name, results[name], file=sys.stderr, flush=True)
     report(results, arguments.streams)
 
 
