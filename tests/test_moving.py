@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ochat_serve import old_flags
+
 PAGE = Path(__file__).resolve().parents[1] / "docs/moving-from-openchat.md"
 MODULES = {
     "server": "ochat.serving.openai_api_server",
@@ -54,7 +56,17 @@ def test_what_is_said_to_be_the_same_is_taken(title: str) -> None:
     assert {flag for flags in kept for flag in flags} <= known
 
 
-@pytest.mark.parametrize("title", MODULES)
+@pytest.mark.parametrize("title", ["trainer", "data command", "evaluation"])
 def test_what_is_said_to_be_gone_is_not_taken(title: str) -> None:
     gone = [FLAG.findall(first) for first, now in rows(title) if re.match("gone|not taken", now)]
     assert not {flag for flags in gone for flag in flags} & taken(MODULES[title])
+
+
+def test_what_is_gone_of_the_server_is_answered_by_a_line() -> None:
+    gone = [FLAG.findall(first) for first, now in rows("server") if now.startswith("gone")]
+    flags = [flag for row in gone for flag in row]
+    assert set(flags) == set(vars(old_flags)["_GONE"])
+    for flag in flags:
+        words, notices = old_flags.in_todays_words(["--model", "folder", f"{flag}=value"])
+        assert words == ["folder"]
+        assert [notice.split(":")[0] for notice in notices] == [flag]
