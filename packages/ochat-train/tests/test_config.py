@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ochat_train import ConfigError, EngineError, TrainConfig
+from ochat_train import ConfigError, EngineError, TrainConfig, config
 from ochat_train.engine_choice import choose_engine
 
 CONFIG = TrainConfig(model=Path("m"), data=Path("d"), output=Path("o"))
@@ -37,6 +37,12 @@ CONFIG = TrainConfig(model=Path("m"), data=Path("d"), output=Path("o"))
         ({"threads": 0}, "--threads is 0"),
         ({"zero_stage": 4}, "give 0, 1, 2 or 3"),
         ({"engine": "single", "zero_stage": 2}, "drop --engine single"),
+        ({"time_limit_minutes": float("nan")}, "--time-limit-minutes is nan"),
+        ({"time_limit_minutes": -1.0}, "--time-limit-minutes is -1.0"),
+        ({"seed": 1 << 63}, "give a whole number below"),
+        ({"lora_rank": 8}, "--lora-rank is for adapters; give --lora or --qlora too"),
+        ({"lora_targets": "q_proj"}, "--lora-targets is for adapters"),
+        ({"merge": False}, "--no-merge is for adapters"),
         ({"sequence_parallel": 0}, "--sequence-parallel is 0"),
         ({"offload_activations": True}, "--gradient-checkpointing keeps; give both"),
         ({"packing": "tight"}, "--packing is 'tight'; choose random, throughput"),
@@ -73,6 +79,10 @@ def test_the_defaults_are_valid_and_those_that_openchat_published() -> None:
     CONFIG.validate()
     assert (CONFIG.lr, CONFIG.beta1, CONFIG.beta2, CONFIG.eps) == (2e-5, 0.9, 0.95, 1e-5)
     assert (CONFIG.weight_decay, CONFIG.max_grad_norm, CONFIG.lr_min_ratio) == (0.1, 1.0, 0.1)
+
+
+def test_what_is_for_adapters_has_the_defaults_of_the_settings() -> None:
+    assert {name: getattr(CONFIG, name) for name in config._OF_ADAPTERS} == config._OF_ADAPTERS
 
 
 def test_settings_are_json() -> None:

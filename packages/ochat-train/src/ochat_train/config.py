@@ -30,6 +30,17 @@ _FREE_ON_RESUME = frozenset(
 )
 
 
+# Fields that say how an adapter is made, with their defaults.
+_OF_ADAPTERS: dict[str, object] = {
+    "lora_rank": 16,
+    "lora_alpha": None,
+    "lora_dropout": 0.0,
+    "lora_targets": "all-linear",
+    "lora_embeddings": False,
+    "merge": True,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Settings of a run; the optimiser's defaults are those OpenChat published.
@@ -176,6 +187,9 @@ class TrainConfig:
             "max_grad_norm": self.max_grad_norm,
             "lora_alpha": self.alpha,
             "rank_timeout": self.rank_timeout,
+            "time_limit_minutes": 1.0
+            if self.time_limit_minutes is None
+            else self.time_limit_minutes,
         }
         # Written so that "not a number", which every comparison denies, is refused too.
         for name, number in positive.items():
@@ -192,6 +206,8 @@ class TrainConfig:
                 raise ConfigError(
                     f"{_flag(name)} is {number}; it must be finite and not be negative"
                 )
+        if self.seed >= 1 << 63:
+            raise ConfigError(f"--seed is {self.seed}; give a whole number below 2**63")
         self._validate_engine()
         self._validate_adapter()
 
@@ -238,8 +254,11 @@ class TrainConfig:
                 f"--lora-dropout is {self.lora_dropout}; give a number from 0 to below 1"
             )
         if not self.adapts:
-            if self.lora_embeddings or not self.merge:
-                raise ConfigError("--lora-embeddings and --no-merge need --lora or --qlora")
+            # Left alone, all weights would be trained, at a rate that was meant for an adapter.
+            for name, default in _OF_ADAPTERS.items():
+                if getattr(self, name) != default:
+                    flag = "--no-merge" if name == "merge" else _flag(name)
+                    raise ConfigError(f"{flag} is for adapters; give --lora or --qlora too")
             return
         if self.from_scratch:
             raise ConfigError(
