@@ -35,14 +35,12 @@ function nodesOf(tokens) {
   });
 }
 
-/** Libraries that the nodes need are fetched, and the nodes made anew with them. */
-function settle(nodes) {
-  for (const node of nodes) {
-    if (!(node instanceof Element)) continue;
-    const figures = node.matches("figure.code") ? [node] : node.querySelectorAll("figure.code");
-    figures.forEach(settleCode);
-    settleFormulas(node);
-  }
+/** Final nodes get their colours and formulas, for which libraries may have to be fetched. */
+function settled(nodes) {
+  return nodes.filter((node) => node instanceof HTMLElement).flatMap((node) => {
+    const figures = node.matches("figure.code") ? [node] : [...node.querySelectorAll("figure.code")];
+    return [...figures.map(settleCode), settleFormulas(node)];
+  });
 }
 
 function cutBefore(text) {
@@ -67,6 +65,10 @@ export class AnswerView {
   #linksSeen = false;
   #scheduled = false;
   #notBefore = 0;
+  /** @type {Promise<void>[]} */
+  #settling = [];
+  /** @type {(() => void)[]} */
+  #waiting = []; // for the whole text to be shown
 
   /** @param {HTMLElement} element Empty; becomes the answer's. */
   constructor(element) {
@@ -84,16 +86,24 @@ export class AnswerView {
     else this.#schedule();
   }
 
-  /** The text is complete. */
-  finish() {
+  /** The text is complete. Resolves when all of it is shown, with colours and formulas. */
+  async finish() {
     this.#finished = true;
+    const shown = new Promise((resolve) => {
+      this.#waiting.push(() => resolve(undefined));
+    });
     this.#turn();
+    await shown;
+    await Promise.all(this.#settling.splice(0));
+  }
+
+  #settle(nodes) {
+    this.#settling.push(...settled(nodes));
   }
 
   #restart() {
     this.#consumed = this.#final = 0;
     this.#open = null;
-    this.#element.replaceChildren();
   }
 
   #schedule() {
@@ -117,7 +127,12 @@ export class AnswerView {
     // What is asked for in a frame runs when it has been painted.
     setTimeout(() => this.#rest(started));
     if (more) this.#schedule();
-    else if (this.#finished) this.#linkAnew();
+    else if (this.#finished) this.#end();
+  }
+
+  #end() {
+    this.#linkAnew();
+    this.#waiting.splice(0).forEach((resolve) => resolve());
   }
 
   #rest(started) {
@@ -130,7 +145,7 @@ export class AnswerView {
     if (this.#linksSeen || Object.keys(this.#links).length === 0) return;
     this.#linksSeen = true;
     this.#restart();
-    this.#schedule();
+    while (this.#step()); // at once, so that nothing of it is gone meanwhile
   }
 
   /** Show the next part of the text. Whether there is more. */
@@ -164,7 +179,8 @@ export class AnswerView {
 
   #read(source) {
     try {
-      return blocks(source, this.#links);
+      // A copy: a definition that still grows must not stay as it is now.
+      return blocks(source, { ...this.#links });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       // Nested beyond what can be read: shown as it was written.
@@ -178,13 +194,16 @@ export class AnswerView {
     if (this.#open) rest = this.#continue(tokens, grows, before);
     const growing = rest.includes(grows);
     const ready = growing ? rest.slice(0, rest.indexOf(grows)) : rest;
+    for (const { type, tag, href, title } of ready) {
+      if (type === "def") this.#links[tag] ??= { href, title };
+    }
     const made = nodesOf(ready);
     const tail = growing ? nodesOf([grows]) : [];
     replaceFrom(this.#element, this.#final, [...made, ...tail]);
     const kept = [...this.#element.childNodes].slice(this.#final);
     this.#final += made.length;
     this.#consumed += ready.reduce((sum, token) => sum + token.raw.length, 0);
-    settle(kept.slice(0, made.length));
+    this.#settle(kept.slice(0, made.length));
     if (tail.length) this.#leaveOpen(kept.at(-1), grows);
   }
 
@@ -200,7 +219,7 @@ export class AnswerView {
     const split = token === grows ? splitOf(token, before) : null;
     const skipped = tokens.slice(0, index).reduce((sum, space) => sum + space.raw.length, 0);
     const done = token === grows ? split?.entries ?? 0 : entries.length;
-    settle([...open.element.children].slice(open.entries, open.entries + done));
+    this.#settle([...open.element.children].slice(open.entries, open.entries + done));
     open.entries += done;
     if (split) this.#consumed += skipped + split.consumed;
     if (token === grows) return [];
@@ -218,7 +237,7 @@ export class AnswerView {
     this.#open = { element: entriesOf(block), entries: split.entries, prefix: split.prefix };
     this.#consumed += split.consumed;
     this.#final += 1;
-    settle([...this.#open.element.children].slice(0, split.entries));
+    this.#settle([...this.#open.element.children].slice(0, split.entries));
   }
 
   #again() {

@@ -97,5 +97,5 @@ export async function settleCode(figure) {
   const { language } = figure.dataset;
   if (!language) return;
   await loadHighlighter();
-  later(() => colour(figure.querySelector("code"), language, LONGEST_COLOURED, remembered));
+  await later(() => colour(figure.querySelector("code"), language, LONGEST_COLOURED, remembered));
 }

@@ -71,6 +71,6 @@ export const hasFormulas = (node) => node.matches(WAITING) || node.querySelector
 export async function settleFormulas(node) {
   if (!hasFormulas(node)) return;
   await loadKatex();
-  const found = node.matches(WAITING) ? [node] : node.querySelectorAll(WAITING);
-  for (const element of found) later(() => showFormula(element));
+  const found = node.matches(WAITING) ? [node] : [...node.querySelectorAll(WAITING)];
+  await Promise.all(found.map((element) => later(() => showFormula(element))));
 }

@@ -13,9 +13,18 @@ function work() {
   if (due) setTimeout(work);
 }
 
-/** Do something soon, after what was asked for before. @param {() => void} job */
+/** Do something soon, after what was asked for before. @param {() => void} job @returns {Promise<void>} */
 export function later(job) {
-  jobs.push(job);
   if (!due) setTimeout(work);
   due = true;
+  return new Promise((resolve) => {
+    jobs.push(() => {
+      try {
+        job();
+      } catch (error) {
+        reportError(error); // the jobs behind it are done all the same
+      }
+      resolve();
+    });
+  });
 }

@@ -12,7 +12,8 @@ const DEEPEST = 16;
 // The outline of the page goes on with h3: h1 is the conversation, h2 a message.
 const OUTERMOST_HEADING = 3;
 
-const marked = new Marked({ gfm: true });
+// A line end is one, as in verses and addresses: models write no others within a paragraph.
+const marked = new Marked({ gfm: true, breaks: true });
 const { Lexer, Parser, Tokenizer } = marked;
 let depth = 0;
 
@@ -60,7 +61,7 @@ marked.use({
 });
 
 /**
- * The blocks of a text. `links` holds the definitions of reference links; it grows.
+ * The blocks of a text. `links` holds the definitions of reference links; those of the text are added.
  * @param {string} source
  * @param {Record<string, object>} links
  */
