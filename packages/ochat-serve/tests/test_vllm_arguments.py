@@ -80,6 +80,5 @@ def test_no_option_of_vllms_engine_is_lost_on_the_way() -> None:
             chosen, further = build_parser().parse_known_args(["folder", *words])
             assert further == words, name
             assert chosen.model == "folder"
-    # What ours have in common with vLLM's is said to both: see `VllmEngine`.
-    assert both == {"--model", "--max-model-len", "--dtype"} & both
-    assert {"--max-model-len", "--dtype"} <= both
+    # What both have is said to both: see `VllmEngine`.
+    assert both == {"--max-model-len", "--dtype", "--shutdown-timeout"}
