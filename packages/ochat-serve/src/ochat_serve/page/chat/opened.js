@@ -20,6 +20,7 @@ export class Opened extends EventTarget {
     this.lastSettings = defaultSettings();
     this.draft = newConversation(this.lastSettings);
     this.id = this.draft.id;
+    /** @type {string|null} Being read just now. */ this.opening = null;
     library.addEventListener("messages", ({ detail }) => this.reread(detail));
     library.addEventListener("change", () => this.#checkDeleted());
   }
@@ -50,6 +51,7 @@ export class Opened extends EventTarget {
   }
 
   startNew(folder = null) {
+    this.opening = null;
     this.draft = { ...newConversation(this.lastSettings), folder };
     this.id = this.draft.id;
     this.messages = new Map();
@@ -59,7 +61,9 @@ export class Opened extends EventTarget {
 
   /** @param {string} id */
   async open(id) {
+    this.opening = id;
     const messages = await this.read(id);
+    if (this.opening !== id) return; // another one was chosen meanwhile
     this.id = id;
     this.messages = messages;
     inTab.set("ochat-open", id);

@@ -88,12 +88,17 @@ export async function copyText(text) {
   return done;
 }
 
-const HIDDEN_MS = 200;
+const HIDDEN_MS = 250;
 
 /** Call `action` with the next picture; a tab that nobody sees has none, so there after a while. */
 export function soon(action) {
-  if (document.hidden) setTimeout(action, HIDDEN_MS);
-  else requestAnimationFrame(action);
+  let done = false;
+  const once = () => {
+    if (!done) action();
+    done = true;
+  };
+  requestAnimationFrame(once);
+  setTimeout(once, HIDDEN_MS);
 }
 
 /** Call `action` once it was not asked for during a while. */

@@ -19,6 +19,7 @@ import { toast } from "./toast.js";
  * @property {(message: any, remedy: string) => Node[]} remedies
  */
 
+const AT_END_PX = 4;
 const NEAR_END_PX = 80;
 const SPOKEN_CHARACTERS = 300;
 
@@ -34,6 +35,7 @@ export class Thread {
     this.list = byId("messages");
     /** @type {Map<string, MessageView>} */ this.views = new Map();
     this.following = true;
+    this.top = 0; // where the reader was
     this.actions = this.#actions();
     byId("to-end").append(icon("down"));
     byId("to-end").addEventListener("click", () => this.toEnd());
@@ -146,8 +148,12 @@ export class Thread {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.region;
-    this.following = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-    byId("to-end").hidden = this.following || !this.list.children.length;
+    const left = scrollHeight - scrollTop - clientHeight;
+    // Only a reader goes up; text that grows meanwhile does not mean that somebody left the end.
+    if (left < AT_END_PX) this.following = true;
+    else if (scrollTop < this.top) this.following = false;
+    this.top = scrollTop;
+    byId("to-end").hidden = this.following || left < NEAR_END_PX || !this.list.children.length;
   }
 
   #keepUp() {
