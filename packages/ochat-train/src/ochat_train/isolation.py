@@ -5,6 +5,7 @@ It runs the model; how attention keeps sequences apart is the business of `atten
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,6 +146,11 @@ def _probe(model: PreTrainedModel) -> None:
     alone = _states(model, ids[_MIDDLE], _LENGTHS[1:2])
     half = reference.dtype in (torch.bfloat16, torch.float16)
     size = float(reference.abs().max().clamp(min=1e-6))
+    if not math.isfinite(size):
+        raise ModelError(
+            "the model's hidden states are not finite: its weights are damaged or hold NaN, or "
+            "are too large for this precision; check its files, or train from another copy"
+        )
     leak = float((neighbours - reference).abs().max()) / size
     shift = float((alone - reference).abs().max()) / size
     kind = model.config.model_type

@@ -203,7 +203,18 @@ def _load(
 ) -> PreTrainedModel:
     with no_progress_bars():
         model, info = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, local_files_only=True, output_loading_info=True
+            folder,
+            config=config,
+            dtype=dtype,
+            local_files_only=True,
+            output_loading_info=True,
+            # Refused here, since transformers' error only points to a report on the screen.
+            ignore_mismatched_sizes=True,
+        )
+    for name, stored, wanted in sorted(info["mismatched_keys"]):
+        raise ModelError(
+            f"tensor {name!r} of {folder} has shape {tuple(stored)}, and config.json asks for "
+            f"{tuple(wanted)}: weights and config are of different models"
         )
     missing = sorted(info["missing_keys"])
     if missing:
