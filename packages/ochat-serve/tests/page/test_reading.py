@@ -36,6 +36,11 @@ const wide = [...document.querySelectorAll("body *")].filter((each) => {
 });
 return [document.documentElement.scrollWidth - innerWidth, wide.map((e) => e.outerHTML)];
 """
+STAND_APART = """
+const boxes = [...document.querySelectorAll(".controls > *")].map((e) => e.getBoundingClientRect())
+  .filter((box) => box.width > 0);
+return boxes.every((box, i) => i === 0 || boxes[i - 1].right <= box.left + 0.5);
+"""
 
 
 @pytest.fixture
@@ -123,6 +128,16 @@ def test_right_to_left_text_runs_right_to_left(page: Any) -> None:
     assert page.js(direction, "#input") == "rtl"
 
 
+def test_shift_and_enter_begin_a_new_line_and_enter_sends(page: Any) -> None:
+    page.write("one")
+    page.press("\ue008", "\ue007")
+    page.write("two")
+    assert page.texts(".message") == []
+    page.press("\ue007")
+    page.answered(1)
+    assert page.texts(".message.user .text") == ["one\ntwo"]
+
+
 def test_everything_can_be_done_without_a_mouse(page: Any) -> None:
     enter, tab, escape, down, alt, control = (
         "\ue007", "\ue004", "\ue00c", "\ue015", "\ue00a", "\ue009",
@@ -197,7 +212,7 @@ def test_the_theme_is_chosen_and_kept(page: Any) -> None:
 
 
 def test_an_adapter_is_chosen_and_compared_with_its_model(
-    page_of: Callable[..., Any], codec: Codec
+    page_of: Callable[..., Any], codec: Codec, sized: Callable[[int, int], None]
 ) -> None:
     from selenium.webdriver.support.ui import Select
 
@@ -216,6 +231,10 @@ def test_an_adapter_is_chosen_and_compared_with_its_model(
         page.ask("Hello")
         assert engine.requests[-1].sampling.adapter == "poet"
         assert page.texts(".message.assistant .tag") == ["GPT4 · poet"]
+        page.wait(lambda: page.one("#meter").is_displayed())
+        for width in (320, 390, 1280):
+            sized(width, 800)
+            assert page.js(STAND_APART) is True
         page.click("#toggle-compare")
         Select(page.one('[aria-label="First model"]')).select_by_value("openchat_v3.2")
         page.send("And both?")
