@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -14,6 +15,7 @@ import transformers
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from ochat_serve import EngineError, SamplingParams
+from ochat_serve.engine.adapters import Adapter
 from ochat_serve.engine.packed import PackedCache, PackedRunner
 from ochat_serve.engine.runner import AloneRunner, AnyRunner, Piece, choose_runner
 from ochat_serve.engine.transformers import TransformersEngine
@@ -239,3 +241,51 @@ def test_long_prompts_wait_their_turn_and_nobody_is_forgotten(
         assert await asyncio.gather(*(answer(engine, ids, sampling) for ids in long)) == alone
 
     with_engine(model_folder, use)
+
+
+@pytest.fixture(scope="module")
+def adapters(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Adapter, ...]:
+    """Two LoRA adapters of the toy model, with random weights."""
+    peft = pytest.importorskip("peft")
+    made: list[Adapter] = []
+    for number in range(2):
+        model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+        config = peft.LoraConfig(
+            r=8,
+            target_modules=["q_proj", "up_proj"],
+            init_lora_weights=False,
+            task_type="CAUSAL_LM",
+        )
+        torch.manual_seed(number)
+        folder = tmp_path_factory.mktemp("adapters") / str(number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of peft's use of transformers
+            peft.get_peft_model(model, config).save_pretrained(folder)
+        made.append(Adapter(name=f"a{number}", folder=folder, rank=8))
+    return tuple(made)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers.*")  # of peft's use of it
+def test_adapters_and_their_base_answer_at_once_as_alone(
+    model_folder: Path, adapters: tuple[Adapter, ...]
+) -> None:
+    names = ["", adapters[0].name, adapters[1].name] * 2
+    cases = [
+        (ids, SamplingParams(temperature=0.0, max_tokens=16, adapter=name))
+        for ids, name in zip([prompts(4)[3]] * 3 + [prompts(2)[1]] * 3, names, strict=True)
+    ]
+
+    async def run() -> None:
+        engine = TransformersEngine(
+            model_folder, max_model_len=CONTEXT, dtype="float32", threads=1, adapters=adapters
+        )
+        await engine.start()
+        try:
+            alone = [await answer(engine, *case) for case in cases]
+            # The three weights give three answers, or the test would show nothing.
+            assert len({tuple(ids) for ids in alone[:3]}) == 3
+            assert await asyncio.gather(*(answer(engine, *case) for case in cases)) == alone
+        finally:
+            await engine.stop()
+
+    asyncio.run(run())
