@@ -321,3 +321,20 @@ def test_a_schema_nested_beyond_reason_is_refused() -> None:
     for _ in range(40):
         schema = {"anyOf": [schema]}
     assert "64 levels" in (complaint(json.dumps(schema)) or "")
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ('{"type": "integer", "multipleOf": 999983}', "multipleOf"),
+        ('{"items": {"type": "number", "multipleOf": 0.01}}', None),
+        ('{"items": {"type": "number", "multipleOf": 0.123457}}', "multipleOf"),
+        ('{"type": "integer", "multipleOf": 1e9}', "multipleOf"),
+        ('{"type": "integer", "multipleOf": 1e400}', "multipleOf"),
+        (json.dumps({"enum": [f"value {i}" for i in range(10_000)]}), "characters"),
+        ('{"type": "string", "maxLength": 100000000}', None),
+    ],
+)
+def test_a_schema_that_would_hold_the_server_up_is_refused(schema: str, reason: str | None) -> None:
+    found = complaint(schema)
+    assert (found is None) if reason is None else (reason in (found or ""))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
+from decimal import Decimal
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ochat_serve.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from llguidance import LLMatcher, LLTokenizer
 
     from ochat_serve.engine.vocabulary import Vocabulary
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 _OPTIONS = {"whitespace_flexible": True, "whitespace_pattern": " ?"}
 # vLLM's bound; deeper ones are nobody's data.
 _DEEPEST = 64
+_LONGEST, _LARGEST_STEP = 100_000, 10_000
 _REASON_CHARACTERS = 300
 
 
@@ -46,8 +46,9 @@ def complaint(schema: str) -> str | None:
     """Why no answer can be held to a schema; None where it can. Takes milliseconds."""
     from llguidance import LLMatcher
 
-    if _depth(json.loads(schema)) > _DEEPEST:
-        return f"it is nested more than {_DEEPEST} levels deep"
+    excess = _excess(schema)
+    if excess is not None:
+        return excess
     error = LLMatcher.validate_grammar(grammar_of(schema))
     if not error or error.startswith("WARNING"):
         return None
@@ -57,21 +58,32 @@ def complaint(schema: str) -> str | None:
     return reason.strip().rstrip(".")[:_REASON_CHARACTERS]
 
 
-def _depth(value: object) -> int:
-    """How many objects and arrays lie within one another; counts without recursion."""
-    deepest, left = 0, [(value, 1)]
+def _excess(schema: str) -> str | None:
+    """What would take seconds to minutes to compile, which nobody's data needs."""
+    if len(schema) > _LONGEST:
+        return f"it is longer than {_LONGEST} characters"
+    left: list[tuple[object, int]] = [(json.loads(schema, parse_float=Decimal), 1)]
     while left:
-        each, level = left.pop()
-        inner: Iterable[object] = ()
-        if isinstance(each, dict):
-            inner = each.values()
-        elif isinstance(each, list):
-            inner = each
-        else:
-            continue
-        deepest = max(deepest, level)
-        left += [(one, level + 1) for one in inner]
-    return deepest
+        value, level = left.pop()
+        if level > _DEEPEST:
+            return f"it is nested more than {_DEEPEST} levels deep"
+        if isinstance(value, dict):
+            if _digits_of_step(value.get("multipleOf")) > _LARGEST_STEP:
+                return f"multipleOf has more than the digits of {_LARGEST_STEP}"
+            left += [(each, level + 1) for each in value.values()]
+        elif isinstance(value, list):
+            left += [(each, level + 1) for each in value]
+    return None
+
+
+def _digits_of_step(step: object) -> int:
+    """The digits of a number without its point: the states that counting in such steps takes."""
+    if not isinstance(step, (int, Decimal)) or not Decimal(step).is_finite():
+        return 0
+    _, digits, exponent = Decimal(step).as_tuple()
+    zeros = exponent if isinstance(exponent, int) and exponent > 0 else 0
+    # Beyond some length it is too large anyway, and Python refuses to read it.
+    return int("".join(map(str, digits[:20])) + "0" * min(zeros, 20))
 
 
 class Constraint:
