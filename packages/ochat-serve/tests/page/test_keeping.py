@@ -115,6 +115,26 @@ def test_deleting_can_be_undone(page: Any) -> None:
     assert page.conversations() == []
 
 
+def test_the_list_is_used_by_keys(page: Any) -> None:
+    page.ask("First")
+    page.click("#new-chat")
+    page.ask("Second", answers=1)
+    page.press("\ue009", "k")
+    page.press("\ue004")
+    focused = "return document.activeElement.textContent"
+    page.wait(lambda: page.js(focused) == "Second")
+    page.press("\ue015")
+    assert page.js(focused) == "First"
+    page.press("\ue032")  # F2
+    page.wait(lambda: page.all("dialog input"))
+    page.press("Renamed")
+    page.press("\ue007")
+    page.wait(lambda: page.conversations() == ["Second", "Renamed"])
+    page.wait(lambda: page.js(focused) == "Renamed")
+    page.press("\ue017")  # Delete
+    page.wait(lambda: page.conversations() == ["Second"])
+
+
 def import_file(page: Any, path: Path) -> None:
     """As a person who chooses a file; the dialog of the system itself cannot be driven."""
     page.js("window.addEventListener('click', (e) => e.target.type === 'file' && "

@@ -64,6 +64,9 @@ export class SettingsPanel {
 
   #showPresets() {
     const { library } = this.chat;
+    const key = JSON.stringify([...library.presets.values()]);
+    if (this.presets?.dataset.key === key) return; // something else in the library changed
+    if (this.presets) this.presets.dataset.key = key;
     const rows = [...library.presets.values()].sort((a, b) => a.name.localeCompare(b.name)).map((preset) => (
       h("div.preset", {},
         h("button.quiet", { type: "button", dir: "auto", onclick: () => this.chat.change(preset.settings) }, preset.name),

@@ -29,6 +29,8 @@ export function installShortcuts(actions) {
     { keys: "Alt P", does: "Prompts", when: alt("KeyP"), run: actions.prompts },
     { keys: "Ctrl K", does: "Search the conversations",
       when: (e) => (e.ctrlKey || e.metaKey) && !e.shiftKey && !e.altKey && e.code === "KeyK", run: actions.search },
+    { keys: "F2", does: "In the list: rename a conversation" },
+    { keys: "Delete", does: "In the list: delete a conversation (it can be undone)" },
     { keys: "?", does: "Outside of fields: this list",
       when: (e) => e.key === "?" && !writing(e.target), run: () => showShortcuts(shortcuts) },
   ];

@@ -24,6 +24,7 @@ export class Sidebar {
     /** @type {Set<string>|null} */ this.found = null;
     /** @type {Map<string, {key: string, element: any}>} Rows by conversation, made once. */
     this.rows = new Map();
+    this.looks = ""; // of the list as it was made last
     this.waiting = false;
     const search = debounced(() => this.search(), SEARCH_DELAY_MS);
     this.field.addEventListener("input", search);
@@ -54,6 +55,7 @@ export class Sidebar {
 
   render() {
     const shown = this.library.listed().filter((each) => !this.found || this.found.has(each.id));
+    if (!this.#changed(shown)) return;
     const parts = [];
     for (const folder of this.library.listedFolders()) {
       const inside = shown.filter((each) => each.folder === folder.id);
@@ -69,6 +71,20 @@ export class Sidebar {
     this.list.replaceChildren(...parts);
     if (focused) this.list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
     for (const id of this.rows.keys()) if (!this.library.conversations.has(id)) this.rows.delete(id);
+  }
+
+  /** Whether the list would look different: an answer that arrives is saved every second. */
+  #changed(shown) {
+    const day = new Date().toDateString(); // what was of today is of yesterday then
+    const looks = JSON.stringify([day, this.chat.id, this.found !== null, this.library.listedFolders(),
+      shown.map(({ id, title, folder }) => [id, title, folder, this.#busy(id)])]);
+    const changed = looks !== this.looks;
+    this.looks = looks;
+    return changed;
+  }
+
+  #busy(id) {
+    return [...this.chat.runs.values()].some((run) => run.message.conversation === id);
   }
 
   #group(name, conversations) {
@@ -96,7 +112,7 @@ export class Sidebar {
   #item(conversation) {
     const { id, title } = conversation;
     const current = id === this.chat.id;
-    const busy = [...this.chat.runs.values()].some((run) => run.message.conversation === id);
+    const busy = this.#busy(id);
     const key = JSON.stringify([title, current, busy]);
     const known = this.rows.get(id);
     if (known?.key === key) return known.element;
@@ -120,6 +136,9 @@ export class Sidebar {
   }
 
   #move(event) {
+    const { focus } = document.activeElement?.dataset ?? {};
+    if (event.key === "Delete" && this.library.conversations.has(focus)) this.remove([focus]);
+    if (event.key === "F2" && this.library.conversations.has(focus)) this.rename(focus);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
     const buttons = [...this.list.querySelectorAll(".conversation, .folder-name")];

@@ -2,7 +2,8 @@
 
 import { byId, h, iconButton } from "./dom.js";
 
-const SHOWN_MS = 10_000;
+const SHOWN_MS = 8_000;
+const WITH_ACTION_MS = 20_000; // long enough to get there by keyboard
 
 /**
  * @param {string} text
@@ -17,7 +18,7 @@ export function toast(text, action) {
   };
   const later = () => {
     clearTimeout(timer);
-    timer = setTimeout(close, SHOWN_MS);
+    timer = setTimeout(close, action ? WITH_ACTION_MS : SHOWN_MS);
   };
   if (action) {
     element.append(h("button.link", { type: "button", onclick: () => (close(), action.run()) }, action.label));
