@@ -86,6 +86,13 @@ def test_the_exported_folder_works_with_plain_transformers(finished: TrainConfig
     assert generated.shape[1] > prompt.shape[1]
 
 
+def test_whoever_may_read_files_here_may_read_all_that_was_written(finished: TrainConfig) -> None:
+    own = finished.output / "run.json"
+    for file in finished.output.rglob("*"):
+        if file.is_file():
+            assert file.stat().st_mode & 0o666 == own.stat().st_mode & 0o666, file
+
+
 def test_the_model_card_says_what_the_model_was_trained_with(finished: TrainConfig) -> None:
     card = ModelCard.read(finished.output / "model")
     assert card.model_type == "openchat_v3.2"

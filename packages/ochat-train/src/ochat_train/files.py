@@ -62,6 +62,10 @@ def start_partial(folder: Path) -> Path:
 def finish_partial(folder: Path) -> None:
     """Gives the partial folder its name, replacing what is there."""
     beside = partial_folder(folder)
+    # safetensors 0.8 lets nobody but the writer read its files; a server is often another user. A
+    # folder has the rights that the process gives by itself.
+    for file in beside.rglob("*.safetensors"):
+        file.chmod(file.parent.stat().st_mode & 0o666)
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
