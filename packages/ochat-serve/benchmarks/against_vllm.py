@@ -83,6 +83,7 @@ def sides(folder: Path, port: int) -> dict[str, list[str]]:
         "vllm, no stats": [*theirs, "--disable-log-stats"],
         "ours, token by token": [*ours, "--stream-period", "1"],
         "ours, as shipped": ours,
+        "ours, engine statistics": [*ours, "--engine-stats"],
     }
 
 
@@ -162,7 +163,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", nargs="+", help="part of a side's name")
+    parser.add_argument("--offline", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.offline:
+        offline(Path(arguments.offline), arguments.streams, arguments.tokens, arguments.rounds)
+        return
     with tempfile.TemporaryDirectory() as place, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -180,7 +185,59 @@ def main() -> None:
                     for streams in arguments.streams
                 }
                 print(name, results[name], file=sys.stderr, flush=True)
+        if not arguments.sides or "offline" in arguments.sides:
+            results["LLM.generate, offline"] = measure_offline(folder, arguments)
     report(results, arguments.streams)
+
+
+def offline(folder: Path, streams: list[int], tokens: int, rounds: int) -> None:
+    """Tokens a second of `LLM.generate`, without any server: run as a process of its own."""
+    # pyrefly: ignore[missing-import]
+    from vllm import LLM, SamplingParams
+
+    # pyrefly: ignore[missing-import]
+    from vllm.inputs import tokens_input
+
+    codec = load_codec(folder, TEMPLATE)
+    prompt = codec.encode_text("river stone window letter garden music " * 4)
+    llm = LLM(
+        str(folder),
+        dtype="bfloat16",
+        enforce_eager=True,
+        max_num_seqs=64,
+        max_model_len=2048,
+        skip_tokenizer_init=True,
+    )
+    for pid in descendants(os.getpid()):
+        _pin(pid, 0)
+    _pin(os.getpid(), 1)
+    sampling = SamplingParams(max_tokens=tokens, ignore_eos=True, detokenize=False)
+    for count in streams:
+        rates: list[float] = []
+        for each in range(rounds + 1):
+            # Another beginning each, or a cached prefix would be all of the prompt.
+            prompts = [tokens_input([1 + (each * count + i) % 300, *prompt]) for i in range(count)]
+            began = time.perf_counter()
+            llm.generate(prompts, sampling, use_tqdm=False)
+            rates.append(count * tokens / (time.perf_counter() - began))
+        print(json.dumps({"streams": count, "tok/s": median(rates[1:])}), flush=True)
+
+
+def measure_offline(folder: Path, arguments: argparse.Namespace) -> dict[int, dict[str, float]]:
+    """The same as a side of the comparison; it has no first token and no front."""
+    command = [sys.executable, __file__, "--offline", str(folder), "--rounds"]
+    command += [str(arguments.rounds), "--tokens", str(arguments.tokens), "--streams"]
+    command += map(str, arguments.streams)
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603
+    rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{"streams"')]
+    if ran.returncode or len(rows) != len(arguments.streams):
+        raise SystemExit(f"LLM.generate failed: {ran.stderr[-2000:]}")
+    nothing = float("nan")
+    return {
+        row["streams"]: {"tok/s": row["tok/s"], "ttft_ms": nothing, "front_us": nothing}
+        for row in rows
+    }
 
 
 def report(results: dict[str, dict[int, dict[str, float]]], streams: list[int]) -> None:

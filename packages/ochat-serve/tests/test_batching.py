@@ -99,6 +99,13 @@ def test_requests_in_one_pass_give_what_the_model_gives_for_each(name: str) -> N
     assert greedy(runner, prompts(5), 12) == expected
 
 
+def test_keys_and_values_that_outgrow_their_room_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = choose_runner(PACKED["Llama"](), threads=1)
+    expected = greedy(runner, prompts(4), 30)
+    monkeypatch.setattr("ochat_serve.engine.packed._FIRST_TOKENS", 2)
+    assert greedy(runner, prompts(4), 30) == expected
+
+
 @pytest.mark.parametrize("name", ALONE)
 def test_a_model_that_cannot_be_packed_answers_each_alone(
     name: str, caplog: pytest.LogCaptureFixture
