@@ -114,6 +114,22 @@ def test_what_the_engine_cannot_do_is_told_with_the_way_out(page: Any) -> None:
     assert not page.one(".error-card").is_displayed()
 
 
+def test_another_question_after_a_failed_one_is_a_branch_beside_it(
+    page_of: Callable[..., Any],
+) -> None:
+    page = page_of(max_model_len=120)
+    page.ask("Hello")
+    page.expected.append("chat/completions")
+    page.send("long words " * 40)
+    page.wait(lambda: page.one(".message:last-child .error-card").is_displayed())
+    page.write("Short")
+    page.wait(lambda: page.one("#meter").get_attribute("data-level") == "fine")
+    page.click("#send")
+    page.answered(2)
+    assert page.texts(".message.user .text") == ["Hello", "Short"]
+    assert page.texts(".branch") == ["2/2"]
+
+
 def test_a_question_without_an_answer_can_be_asked_again(page: Any) -> None:
     page.ask("Hello")
     page.tool("assistant", "Delete from here on")

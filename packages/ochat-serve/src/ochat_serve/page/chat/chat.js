@@ -33,7 +33,7 @@ export class Chat extends Opened {
 
   /** Ask a question at the end of the branch. @param {string} text */
   ask(text) {
-    return this.#askAfter(this.path.at(-1)?.id ?? null, text);
+    return this.#askAfter(this.answeredPath.at(-1)?.id ?? null, text);
   }
 
   async #askAfter(parent, text) {

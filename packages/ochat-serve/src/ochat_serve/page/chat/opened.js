@@ -39,6 +39,16 @@ export class Opened extends EventTarget {
     return pathTo(this.messages, leafOf(this.messages, this.conversation.leaf));
   }
 
+  /**
+   * The branch up to its last answer: what the next question follows. A question that got no
+   * answer stays beside it as a branch; two questions in a row are no conversation.
+   * @returns {Message[]}
+   */
+  get answeredPath() {
+    const path = this.path;
+    return path.slice(0, path.findLastIndex((each) => each.role === "assistant" && each.content) + 1);
+  }
+
   tell(name, detail = null) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }

@@ -34,9 +34,9 @@ export function installMeter(chat, field) {
   const count = async () => {
     const model = chat.connection.model(chat.settings.model);
     if (!model || chat.connection.state !== "ready" || chat.running.length) return;
-    const path = chat.path.filter((each) => each.content);
-    const draft = field.value.trim() ? [{ role: "user", content: field.value }] : [];
-    const turns = [...path, ...draft];
+    const turns = field.value.trim()
+      ? [...chat.answeredPath, { role: "user", content: field.value }]
+      : chat.path.filter((each) => each.content);
     running.abort();
     if (!turns.length) {
       meter.hidden = true;
