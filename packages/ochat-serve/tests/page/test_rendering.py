@@ -53,6 +53,7 @@ TEXTS = {
     "table": f"{LONG_TABLE}\nThe end.",
     "loose": LONG_LOOSE,
     "code": "Text\n\n```js\n" + "const a = 1; // x\n" * 500 + "```\n\nThe end.",
+    "long code": "```js\n" + "const a = 1; // x\n" * 1500 + "```\n",
     "open code": "```python\nprint(1)",
     "open formula": "Text\n\n$$ x^2",
     "one line": "word " * 3000,
@@ -80,6 +81,8 @@ def test_a_streamed_answer_ends_as_the_whole_one(page: Any) -> None:
     assert whole["one line"]["text"].split() == ["word"] * 3000
     assert whole["no space"]["text"] == "漢" * 7000
     assert whole["code"]["text"].count("const a = 1; // x") == 500
+    assert whole["long code"]["text"].count("const a = 1; // x") == 1500
+    assert 1000 < whole["long code"]["html"].count("hljs-comment") < 1500
     mixed = whole["mixed"]["html"]
     assert 'href="https://example.org/later"' in mixed
     assert "$5 to $10, then 7$ or US$3." in mixed

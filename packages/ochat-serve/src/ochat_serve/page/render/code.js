@@ -5,8 +5,8 @@ import { later } from "./later.js";
 import { sanitizeHighlighted } from "./sanitize.js";
 
 const COPIED_MS = 1_500;
-// Colouring costs tens of milliseconds beyond; such code is read by machines.
-const LONGEST_COLOURED = 40_000;
+// What stands beyond is left plain: colouring is one piece of work, and this much of it takes long.
+const LONGEST_COLOURED = 20_000;
 // While it grows it is coloured anew only so far; the rest waits for its end.
 const LONGEST_LIVE = 3_000;
 const REMEMBERED = 60;
@@ -43,10 +43,16 @@ function remembered(language, text) {
   return found.cloneNode(true);
 }
 
-function colour(code, language, limit, colours) {
+function colour(code, language, colours) {
+  if (!highlighter || !highlighter.getLanguage(language)) return;
   const text = code.textContent;
-  if (!highlighter || !language || text.length > limit) return;
-  if (highlighter.getLanguage(language)) code.replaceChildren(colours(language, text));
+  const end = text.length <= LONGEST_COLOURED ? text.length : text.lastIndexOf("\n", LONGEST_COLOURED) + 1;
+  code.replaceChildren(colours(language, text.slice(0, end)), text.slice(end));
+}
+
+/** Colours at once, where that costs little. */
+function colourLive(code, language, colours) {
+  if (language && code.textContent.length <= LONGEST_LIVE) colour(code, language, colours);
 }
 
 function languageName(language) {
@@ -77,7 +83,7 @@ export function codeBlock(text, language) {
     // Reached by keyboard, as its lines may have to be scrolled.
     h("pre", { tabindex: "0", role: "group", "aria-label": label }, code));
   figure.dataset.language = language;
-  colour(code, language, LONGEST_LIVE, remembered);
+  colourLive(code, language, remembered);
   return figure;
 }
 
@@ -89,7 +95,7 @@ export function growCode(figure, text) {
   if (!text.startsWith(shown)) code.textContent = text;
   else if (code.lastChild instanceof Text) code.lastChild.appendData(text.slice(shown.length));
   else code.append(text.slice(shown.length));
-  colour(code, figure.dataset.language, LONGEST_LIVE, highlighted);
+  colourLive(code, figure.dataset.language, highlighted);
 }
 
 /** A block is complete: give it its colours, when the highlighter is here. @param {HTMLElement} figure */
@@ -97,5 +103,5 @@ export async function settleCode(figure) {
   const { language } = figure.dataset;
   if (!language) return;
   await loadHighlighter();
-  await later(() => colour(figure.querySelector("code"), language, LONGEST_COLOURED, remembered));
+  await later(() => colour(figure.querySelector("code"), language, remembered));
 }
