@@ -106,6 +106,13 @@ def test_a_model_that_ranks_cannot_share_is_refused(
     assert says in figures["refusals"][odd]
 
 
+def test_offload_to_nvme_without_libaio_is_refused(figures: dict[str, dict[str, Any]]) -> None:
+    said = figures["refusals"]["nvme"]
+    if not said:
+        pytest.skip("DeepSpeed finds libaio here")
+    assert "install libaio-dev" in said
+
+
 def _steps(run: Path) -> list[tuple[float, ...]]:
     """Figures of every event that other numbers of ranks must not change."""
     found: list[tuple[float, ...]] = []

@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from ochat_train import ModelError, TrainConfig, probe_isolation
+from ochat_train import EngineError, ModelError, TrainConfig, probe_isolation
 from ochat_train.batch import collate
 from ochat_train.engine import Engine, SingleProcessEngine
 from ochat_train.engine_choice import choose_engine
 from ochat_train.examples import TrainingExample
 from ochat_train.isolation import probe_sequence_parallel
+from ochat_train.optimizer_offload import require_storage
 from ochat_train.run import train as train_run
 
 LENGTHS = (7, 23, 2, 20, 31, 7, 12, 5)
@@ -217,6 +218,16 @@ def refusals() -> dict[str, str]:
     return said
 
 
+def nvme() -> str:
+    """What is said of NVMe where DeepSpeed lacks libaio; empty where it has it."""
+    place = {"stage": 3, "offload_param": {"device": "nvme", "nvme_path": "/nowhere"}}
+    try:
+        require_storage({"zero_optimization": place})
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
 def whole_runs(folder: Path, model: Path, data: Path) -> None:
     """A run whose batches both ranks hold together; and its first steps, each going on alone."""
     config = replace(RUN, model=model, data=data, output=folder / "split", sequence_parallel=2)
@@ -239,7 +250,7 @@ def main() -> None:
     choice.start()
     whole_runs(folder, Path(sys.argv[2]), Path(sys.argv[3]))
     found = {
-        "refusals": refusals(),
+        "refusals": {**refusals(), "nvme": nvme()},
         "sequence parallel": sequence_parallel(),
         "bf16": bf16_stages(folder),
     }

@@ -22,7 +22,7 @@ from .errors import CheckpointError, EngineError
 from .forward import TrainingModule
 from .heartbeat import Heartbeat, Ranks, end_process
 from .jit_folder import claim_extensions
-from .optimizer_offload import optimizer_for
+from .optimizer_offload import optimizer_for, require_storage
 from .optimizer_places import place_masters, place_stage_1_2, place_stage_3, place_whole
 from .optimizer_state import (
     StoredOptimizer,
@@ -132,6 +132,7 @@ class DeepSpeedEngine:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         settings = dict(read_deepspeed_config(config).settings)
         settings["gradient_accumulation_steps"] = accumulation
+        require_storage(settings)
         module = TrainingModule(model)
         try:
             self._engine: Any = deepspeed.initialize(

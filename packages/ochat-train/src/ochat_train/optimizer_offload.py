@@ -28,6 +28,26 @@ def is_offloaded(settings: Mapping[str, Any]) -> bool:
     return place.get("device", "none") in ("cpu", "nvme") or bool(zero.get("cpu_offload"))
 
 
+def require_storage(settings: Mapping[str, Any]) -> None:
+    """Refuses offload to NVMe where DeepSpeed cannot read and write it.
+
+    Raises:
+        EngineError: says what to install.
+    """
+    zero = settings.get("zero_optimization", {})
+    places = [zero.get(name) or {} for name in ("offload_optimizer", "offload_param")]
+    if all(place.get("device") != "nvme" for place in places):
+        return
+    from deepspeed.accelerator import get_accelerator
+
+    builder = get_accelerator().create_op_builder("AsyncIOBuilder")
+    if builder is None or not builder.is_compatible(verbose=False):
+        raise EngineError(
+            "offload to NVMe needs libaio, whose headers DeepSpeed does not find here; install "
+            "libaio-dev, or offload to the device cpu"
+        )
+
+
 def optimizer_for(
     module: nn.Module, config: TrainConfig, settings: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
