@@ -286,14 +286,14 @@ def schemathesis(server: LocalServer, folder: Path, *options: str) -> str:
     return ran.stdout
 
 
-def test_the_descriptions_own_cases_find_no_server_error(
+def test_the_descriptions_own_cases_are_answered_as_described(
     serve: Callable[..., LocalServer], tmp_path: Path
 ) -> None:
     schemathesis(
         serve(),
         tmp_path,
-        *("--checks", "not_a_server_error", "--max-examples", "15"),
-        *("--phases", "examples,fuzzing"),
+        *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
+        *("--max-examples", "15", "--phases", "fuzzing"),
     )
 
 
@@ -301,5 +301,11 @@ def test_the_descriptions_own_cases_find_no_server_error(
 def test_five_thousand_of_the_descriptions_cases_pass_every_check(
     serve: Callable[..., LocalServer], tmp_path: Path
 ) -> None:
-    said = schemathesis(serve(), tmp_path, "--checks", "all", "--max-examples", "500")
+    said = schemathesis(
+        serve(),
+        tmp_path,
+        *("--checks", "all", "--max-examples", "300"),
+        # What a schema cannot say, such as which parameters exclude each other, is refused too.
+        *("--exclude-checks", "positive_data_acceptance"),
+    )
     print(said[-1500:])  # noqa: T201 (the figures of the README)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -19,6 +19,7 @@ from ochat_serve.chat import ChatService
 from ochat_serve.http import errors, page, status, token_routes
 from ochat_serve.http.body import ChatCompletionBody, CompletionBody
 from ochat_serve.http.completion_wire import CompletionWire
+from ochat_serve.http.description import ANSWERS, ERRORS, METRICS
 from ochat_serve.http.front import Front
 from ochat_serve.http.gate import HeadAsGet, KeyGate, Observer
 from ochat_serve.http.receiving import BodyReader
@@ -33,6 +34,8 @@ from ochat_serve.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from pydantic import BaseModel
 
     from ochat_serve.chat.model import ServedModel
     from ochat_serve.engine import Engine
@@ -66,7 +69,9 @@ def build_app(
         log.close()
 
     # The documentation pages of FastAPI load scripts from elsewhere; the document itself stays.
-    app = FastAPI(title="ochat-serve", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="ochat-serve", docs_url=None, redoc_url=None, lifespan=lifespan, responses=ERRORS
+    )
     app.state.draining, app.state.keys = False, keys
     front = Front(
         service,
@@ -169,19 +174,24 @@ def _model_json(service: ChatService, name: str) -> dict[str, object]:
 
 def _add_answers(app: FastAPI, front: Front) -> None:
     """The three routes that generate."""
+
     # Bodies are read and parsed here and not by FastAPI: they must be limited before they are
     # read, and complaints must have OpenAI's shape.
-    describe = front.read.describe
+    def describe(kind: type[BaseModel]) -> dict[str, Any]:
+        described = front.read.describe(kind)
+        schema = described["requestBody"]["content"]["application/json"]["schema"]
+        schema["properties"]["model"]["enum"] = list(front.service.model.names)
+        return described
 
-    @app.post("/v1/chat/completions", openapi_extra=describe(ChatCompletionBody))
+    @app.post("/v1/chat/completions", responses=ANSWERS, openapi_extra=describe(ChatCompletionBody))
     async def chat_completions(request: Request) -> Response:
         return await front.answer(request, ChatCompletionBody, chat_wire)
 
-    @app.post("/v1/completions", openapi_extra=describe(CompletionBody))
+    @app.post("/v1/completions", responses=ANSWERS, openapi_extra=describe(CompletionBody))
     async def completions(request: Request) -> Response:
         return await front.answer(request, CompletionBody, completion_wire)
 
-    @app.post("/v1/responses", openapi_extra=describe(ResponseBody))
+    @app.post("/v1/responses", responses=ANSWERS, openapi_extra=describe(ResponseBody))
     async def responses(request: Request) -> Response:
         return await front.answer(request, ResponseBody, response_wire)
 
@@ -204,6 +214,6 @@ def _add_metrics(app: FastAPI, front: Front, metrics: Metrics) -> None:
         "draining", "1 while the server refuses requests.", lambda: float(app.state.draining)
     )
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse, responses=METRICS)
     async def read_metrics() -> Response:
         return PlainTextResponse(metrics.render(), media_type=_METRICS_TYPE)
