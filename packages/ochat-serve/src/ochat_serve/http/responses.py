@@ -71,20 +71,22 @@ class StreamedAnswer(Response):
         await self._exchange.run(receive, self._work(send, direct_send(scope, send)))
 
     async def _work(self, send: Send, direct: Send) -> bool:
-        wire, exchange, begun = self._wire, self._exchange, False
+        wire, exchange, begun, rest = self._wire, self._exchange, False, b""
         try:
             async with aclosing(exchange.deltas()) as deltas:
                 async for delta in deltas:
                     exchange.count(delta)
-                    opening = b""
-                    if not begun:
+                    if begun:
+                        data = wire.delta(delta)
+                    else:
                         begun = True
                         await send(
                             {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
                         )
-                        opening = wire.opening()
-                    data = opening + wire.delta(delta)
-                    if data:
+                        data = wire.opening() + wire.delta(delta)
+                    if delta.finish_reason is not None and None not in exchange.reasons:
+                        rest = data  # leaves with the closing, in one packet
+                    elif data:
                         await direct(
                             {"type": "http.response.body", "body": data, "more_body": True}
                         )
@@ -93,7 +95,7 @@ class StreamedAnswer(Response):
                 raise
             await _send_data(send, wire.failure(describe(error)[1]), last=True)
             return False
-        await _send_data(send, wire.closing(), last=True)
+        await _send_data(send, rest + wire.closing(), last=True)
         return True
 
 

@@ -7,6 +7,7 @@ token for every stream; a model object and its serialisation cost several times 
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 DONE = b"data: [DONE]\n\n"
 # ASCII only: some clients split events at Unicode line separators inside a JSON string.
-_quote = json.JSONEncoder(ensure_ascii=True).encode
+_quote = encode_basestring_ascii
 
 
 class ChunkWriter:
