@@ -98,9 +98,10 @@ def test_two_ranks_that_hold_every_batch_together_train_like_one(
         ("one head of keys", "2 shares the heads of attention among 2 ranks, and the model has 1"),
         ("three heads", "the model has 3 of queries, or of keys and values; give a number that"),
         ("dynamic", "'llama' depend on a sequence's length"),
+        ("mixed", "DeepSpeed refuses its configuration: unsupported mix of"),
     ],
 )
-def test_a_model_that_ranks_cannot_share_is_refused(
+def test_what_cannot_be_done_is_refused_in_a_sentence(
     figures: dict[str, dict[str, Any]], odd: str, says: str
 ) -> None:
     assert says in figures["refusals"][odd]

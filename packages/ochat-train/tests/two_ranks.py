@@ -199,9 +199,26 @@ def _evaluated(engine: Engine, examples: Sequence[TrainingExample]) -> torch.Ten
     return engine.evaluate(engine.own(collate(examples)))[:, 0].double().cpu().sum()
 
 
-def refusals() -> dict[str, str]:
-    """What cannot be split, and what is said of it."""
-    said: dict[str, str] = {}
+def nvme() -> str:
+    """What is said of NVMe where DeepSpeed lacks libaio; empty where it has it."""
+    place = {"stage": 3, "offload_param": {"device": "nvme", "nvme_path": "/nowhere"}}
+    try:
+        require_storage({"zero_optimization": place})
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+def refusals(folder: Path) -> dict[str, str]:
+    """What cannot be split, or is not DeepSpeed's to do, and what is said of it."""
+    said = {"nvme": nvme()}
+    file = folder / f"mixed-{choose_engine(CONFIG).rank}.json"
+    file.write_text(json.dumps({"data_types": {"grad_accum_dtype": "fp32"}}))
+    mixed = replace(CONFIG, precision="bf16", zero_stage=0, deepspeed_config=file)
+    try:
+        start(mixed, new_model("llama"))
+    except EngineError as error:
+        said["mixed"] = str(error)
     config = replace(CONFIG, sequence_parallel=2)
     odd: dict[str, dict[str, Any]] = {
         "one head of keys": {"num_key_value_heads": 1},
@@ -216,16 +233,6 @@ def refusals() -> dict[str, str]:
         except ModelError as error:
             said[name] = str(error)
     return said
-
-
-def nvme() -> str:
-    """What is said of NVMe where DeepSpeed lacks libaio; empty where it has it."""
-    place = {"stage": 3, "offload_param": {"device": "nvme", "nvme_path": "/nowhere"}}
-    try:
-        require_storage({"zero_optimization": place})
-    except EngineError as error:
-        return str(error)
-    return ""
 
 
 def whole_runs(folder: Path, model: Path, data: Path) -> None:
@@ -250,7 +257,7 @@ def main() -> None:
     choice.start()
     whole_runs(folder, Path(sys.argv[2]), Path(sys.argv[3]))
     found = {
-        "refusals": {**refusals(), "nvme": nvme()},
+        "refusals": refusals(folder),
         "sequence parallel": sequence_parallel(),
         "bf16": bf16_stages(folder),
     }

@@ -138,7 +138,7 @@ class DeepSpeedEngine:
             self._engine: Any = deepspeed.initialize(
                 model=module, optimizer=optimizer_for(module, config, settings), config=settings
             )[0]
-        except (ValueError, AssertionError, TypeError) as error:
+        except (ValueError, AssertionError, TypeError, NotImplementedError) as error:
             raise EngineError(f"DeepSpeed refuses its configuration: {error}") from error
         if self._holds_masters():
             # DeepSpeed 0.19 makes this optimiser's state by a step with gradients of zero. Adam's
