@@ -132,7 +132,7 @@ def instructor_client(url: str, model: str, key: str) -> Checks:
     import openai
     from pydantic import BaseModel
 
-    class Answer(BaseModel):
+    class Answer(BaseModel, extra="forbid"):  # or a model that knows nothing goes on adding
         sure: bool
 
     client: Any = instructor.from_openai(
@@ -161,7 +161,7 @@ def pydantic_ai_client(url: str, model: str, key: str) -> Checks:
     # pyrefly: ignore[missing-import]
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    class Answer(BaseModel):
+    class Answer(BaseModel, extra="forbid"):  # or a model that knows nothing goes on adding
         sure: bool
 
     known = OpenAIChatModel(model, provider=OpenAIProvider(base_url=f"{url}/v1", api_key=key))
