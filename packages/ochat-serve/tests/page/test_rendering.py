@@ -123,6 +123,7 @@ FORMULAS = {
     r"- \[ x \]": 1,
     r"\begin{x}": 0,
     "$ x$ and $x $": 0,
+    r"\begin{align}a&=b\\c&=d\end{align}": 1,
 }
 
 
@@ -137,3 +138,24 @@ def test_a_formula_that_cannot_be_set_shows_its_source(page: Any) -> None:
     text = found["it"]["whole"]["text"]
     assert r"\frac{1" in text
     assert r"\a" in text
+
+
+def test_nothing_that_was_written_is_lost(page: Any) -> None:
+    found = render(
+        page,
+        {
+            "note": "Said[^1]\n\n[^1]: note",
+            "short note": "[Note]: Important",
+            "tags": "Use <form> and <div class='x'>\n\n<details>\n\n<!-- so -->",
+            "empty link": "[](https://x.example)",
+            "Chinese": "**\u4e2d\u6587\u3002**\u540e\u9762",
+            "stars": "`a**b` and `c**d`, 2 ** 3 ** 4, **bold `a**b` on**",
+        },
+    )
+    shown = {name: pair["whole"]["text"] for name, pair in found.items()}
+    assert shown["note"] == "Said[^1][^1]: note"
+    assert shown["short note"] == "[Note]: Important"
+    assert shown["tags"] == "Use <form> and <div class='x'><details><!-- so -->"
+    assert shown["empty link"] == "https://x.example"
+    assert "<strong>\u4e2d\u6587\u3002</strong>" in found["Chinese"]["whole"]["html"]
+    assert shown["stars"] == "a**b and c**d, 2 ** 3 ** 4, bold a**b on"

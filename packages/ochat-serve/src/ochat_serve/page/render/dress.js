@@ -30,6 +30,7 @@ function link(anchor) {
   anchor.target = "_blank";
   anchor.rel = "noopener noreferrer";
   anchor.title = address;
+  if (!anchor.textContent.trim()) anchor.textContent = image ? "" : address;
   const isWeb = /^https?:/i.test(address);
   if (image) anchor.textContent = `Image${anchor.textContent ? `: ${anchor.textContent}` : ""} (${hostOf(address)})`;
   else if (isWeb && misleads(anchor.textContent, address)) anchor.append(` (${hostOf(address)})`);

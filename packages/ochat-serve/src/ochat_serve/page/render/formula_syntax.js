@@ -4,7 +4,8 @@
 const DOLLARS = /^\$((?:\\[^\n]|[^\\$\n])+)\$(?![\d$])/;
 const PARENTHESES = /^\\\(((?:(?!\\[()])[^])+?)\\\)/;
 const DISPLAY = /^(?:\$\$((?:\\[^]|[^\\$])+?)\$\$|\\\[((?:(?!\\[[\]])[^])+?)\\\])/;
-const BLOCK_START = /^ {0,3}(?=\$\$|\\\[)/;
+const ENVIRONMENT = /^\\begin\{((?:equation|align|alignat|gather)\*?)\}[^]+?\\end\{\1\}/;
+const BLOCK_START = /^ {0,3}(?=\$\$|\\\[|\\begin\{)/;
 const BLOCK_END = /^[ \t]*[.,;:]?[ \t]*(?:\n|$)/;
 const LETTER_OR_DIGIT = /[\p{L}\d]$/u;
 const FORMULA_CHARACTER = /[\\^_={}]/;
@@ -26,16 +27,17 @@ export const displayed = (tex) => `<div data-formula="display">${escaped(tex)}</
 export const blockFormula = {
   name: "blockFormula",
   level: "block",
-  start: (source) => source.match(/\n {0,3}(?:\$\$|\\\[)/)?.index,
+  start: (source) => source.match(/\n {0,3}(?:\$\$|\\\[|\\begin\{)/)?.index,
   tokenizer(source) {
     const indent = BLOCK_START.exec(source)?.[0];
     if (indent === undefined) return undefined;
     const head = source.slice(indent.length, LONGEST);
-    const formula = DISPLAY.exec(head);
+    const formula = DISPLAY.exec(head) ?? ENVIRONMENT.exec(head);
     const end = formula && BLOCK_END.exec(head.slice(formula[0].length));
     if (!end) return undefined;
     const raw = indent + formula[0] + end[0];
-    return { type: "blockFormula", raw, tex: (formula[1] ?? formula[2]).trim() };
+    const inside = formula[0].startsWith("\\begin") ? formula[0] : formula[1] ?? formula[2];
+    return { type: "blockFormula", raw, tex: inside.trim() };
   },
   renderer: ({ tex }) => displayed(tex),
 };

@@ -7,6 +7,7 @@ import { Marked } from "../vendor/marked.js";
 import { blockFormula, displayed, escaped, inlineFormula } from "./formula_syntax.js";
 
 const PLAIN_TAG = /^<\/?(?:b|br|del|em|i|ins|kbd|mark|s|strong|sub|sup|u)\s*\/?>/i;
+const LINK_DEFINITION = /^ {0,3}\[(?!\^)[^\]\n]+\]:\s*<?(?:https?:\/\/|mailto:)/i;
 // Deeper than people write; each level costs the parser a pass over all it holds.
 const DEEPEST = 16;
 // The outline of the page goes on with h3: h1 is the conversation, h2 a message.
@@ -30,12 +31,28 @@ function bounded(name) {
   };
 }
 
+/** **Bold** beside punctuation too, as in "**Ende.**Next" without a space: Chinese has none there. */
+const plainStrong = {
+  name: "plainStrong",
+  level: "inline",
+  start: (source) => source.match(/\*\*/)?.index,
+  tokenizer(source) {
+    const match = /^\*\*([^\s*](?:[^*\n]*[^\s*])?)\*\*(?!\*)/.exec(source);
+    if (!match || match[1].includes("`")) return undefined; // stars in code are the parser's business
+    return { type: "strong", raw: match[0], text: match[1], tokens: this.lexer.inlineTokens(match[1]) };
+  },
+};
+
 marked.use({
-  extensions: [blockFormula, inlineFormula],
+  extensions: [blockFormula, inlineFormula, plainStrong],
   tokenizer: {
     list: bounded("list"),
     blockquote: bounded("blockquote"),
     html: () => undefined,
+    // Notes such as "[^1]: as said above" would be taken for addresses, and vanish.
+    def(source) {
+      return LINK_DEFINITION.test(source) ? Tokenizer.prototype.def.call(this, source) : undefined;
+    },
     tag(source) {
       const match = PLAIN_TAG.exec(source);
       return match ? { type: "html", raw: match[0], text: match[0], block: false } : undefined;
