@@ -10,6 +10,8 @@ import pytest
 
 from ochat_serve.testing import LocalServer
 
+pytest.importorskip("llguidance")
+
 SCHEMA = {
     "type": "object",
     "properties": {

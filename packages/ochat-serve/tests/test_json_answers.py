@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -21,7 +22,6 @@ from ochat_serve.testing import LocalServer
 from ochat_templates import Codec
 
 pytest.importorskip("llguidance")
-jsonschema = pytest.importorskip("jsonschema")
 
 CONTROL = ("<|end_of_turn|>", "</s>", "<s>", "<0x0A>")
 NAMES = st.sampled_from(["a", "b", "name", "größe", 'quo"te', "x y", "<|end_of_turn|>"])
@@ -88,6 +88,12 @@ DEFINITIONS = {
 
 
 @pytest.fixture(scope="module")
+def require_valid() -> Callable[[object, dict[str, Any]], None]:
+    """Somebody else's opinion of what a schema means."""
+    return pytest.importorskip("jsonschema").validate
+
+
+@pytest.fixture(scope="module")
 def constraints(codec: Codec) -> Constraints:
     return Constraints(Vocabulary.of(codec))
 
@@ -115,7 +121,11 @@ def drawn(constraints: Constraints, codec: Codec, schema: str, seed: int) -> lis
 )
 @given(schema=SCHEMAS, seed=st.integers(0, 2**31))
 def test_a_model_that_knows_nothing_gives_valid_answers(
-    constraints: Constraints, codec: Codec, schema: dict[str, Any], seed: int
+    constraints: Constraints,
+    codec: Codec,
+    require_valid: Callable[[object, dict[str, Any]], None],
+    schema: dict[str, Any],
+    seed: int,
 ) -> None:
     held = {**schema, "$defs": DEFINITIONS}
     assert complaint(json.dumps(held)) is None
@@ -125,7 +135,7 @@ def test_a_model_that_knows_nothing_gives_valid_answers(
     # The end of turn ends it, and no other control token is among the ids.
     assert not {*codec.control_ids.values()} & {*ids[:-1]}
     if ids[-1] == codec.eot_id:
-        jsonschema.validate(json.loads(said), held)
+        require_valid(json.loads(said), held)
     else:
         # Nothing else above is without end.
         assert "next" in said or '"additionalProperties": {' in json.dumps(schema)
@@ -311,6 +321,22 @@ def test_a_discriminated_union_can_be_kept(constraints: Constraints, codec: Code
     for seed in range(5):
         ids = drawn(constraints, codec, schema, seed)
         assert json.loads(codec.decode(ids[:-1]))["kind"] in ("cat", "dog")
+
+
+def test_transformers_reads_the_bare_tokens_as_the_codec_does(codec: Codec, tmp_path: Path) -> None:
+    """As vLLM does, to know which tokens a schema allows."""
+    from transformers import PreTrainedTokenizerFast
+
+    Vocabulary.of(codec).write(tmp_path)
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert tokenizer.eos_token_id == codec.eot_id
+    assert len(tokenizer) == codec.vocab_size
+    ids = codec.encode_text("A café in Zürich: 你好, 12\n")
+    assert tokenizer.decode(ids) == b"".join(codec.token_bytes[i] or b"" for i in ids).decode()
+    closed = [i for i, data in enumerate(codec.token_bytes) if data is None]
+    assert set(closed) <= set(tokenizer.all_special_ids) | {
+        i for i, token in tokenizer.added_tokens_decoder.items() if token.special
+    }
 
 
 def test_a_schema_nested_beyond_reason_is_refused() -> None:
