@@ -76,6 +76,7 @@ export class Opened extends EventTarget {
     if (this.opening !== id) return; // another one was chosen meanwhile
     this.id = id;
     this.messages = messages;
+    this.conversation.settings = checkedSettings(this.settings); // an older page may have kept less
     inTab.set("ochat-open", id);
     this.tell("open");
   }

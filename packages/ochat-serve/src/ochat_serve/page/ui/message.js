@@ -36,17 +36,21 @@ export class MessageView {
    * @param {Message} message
    * @param {import("../chat/chat.js").Chat} chat
    * @param {import("./thread.js").Actions} actions
+   * @param {boolean} later Whether `fill` brings the answer's text, when there is time.
    */
-  constructor(message, chat, actions) {
+  constructor(message, chat, actions, later = false) {
     this.message = message;
     this.chat = chat;
     this.actions = actions;
     this.text = h("div.text", { dir: "auto" });
     this.answer = message.role === "assistant" ? new AnswerView(this.text) : null;
-    this.text.addEventListener("rendered", () => actions.grew());
+    this.later = later && this.answer !== null;
+    this.tooled = ""; // what the tools were made for
     this.shown = null; // the text on the page
     this.finished = false;
     this.waiting = false;
+    this.editing = false;
+    this.last = false;
     this.run = null;
     this.tag = h("span.tag", { dir: "auto" });
     this.facts = h("span.facts");
@@ -60,9 +64,19 @@ export class MessageView {
       h("footer", {}, this.tools, this.facts));
   }
 
-  /** @param {Message} message The same message, perhaps read anew. */
-  update(message = this.message) {
+  /** Show the text that was left for later. */
+  fill() {
+    this.later = false;
+    this.#write();
+  }
+
+  /**
+   * @param {Message} message The same message, perhaps read anew.
+   * @param {boolean} last Whether the branch ends with it.
+   */
+  update(message = this.message, last = this.last) {
     this.message = message;
+    this.last = last;
     const run = this.chat.runs.get(message.id) ?? null;
     if (run !== this.run) this.#follow(run);
     this.element.classList.toggle("streaming", run !== null);
@@ -72,7 +86,7 @@ export class MessageView {
     this.#write();
     this.#showEnd(run);
     this.#showError();
-    if (!this.element.querySelector(".edit")) this.#showTools(run);
+    if (!this.editing) this.#showTools(run);
   }
 
   /** Only where several are served does the name say something. */
@@ -94,6 +108,7 @@ export class MessageView {
 
   #write() {
     const { content } = this.message;
+    if (this.later && !this.run) return;
     if (this.answer) {
       if (this.shown !== content) {
         if (this.finished) this.answer = new AnswerView(this.#emptied());
@@ -108,7 +123,6 @@ export class MessageView {
       this.text.textContent = content;
     }
     this.shown = content;
-    this.actions.grew();
   }
 
   #emptied() {
@@ -135,8 +149,13 @@ export class MessageView {
 
   #showTools(run) {
     const { message, actions } = this;
+    const siblings = message.group ? [] : siblingsOf(this.chat.messages, message);
+    const at = siblings.findIndex((each) => each.id === message.id);
+    const key = JSON.stringify([run !== null, this.last, at, siblings.length, message.group, message.content === ""]);
+    if (key === this.tooled) return;
+    this.tooled = key;
     const tools = [];
-    if (!message.group) tools.push(...this.#branches());
+    if (siblings.length > 1) tools.push(...this.#branches(at, siblings.length));
     if (message.group && !run) {
       tools.push(h("button.quiet.keep", { type: "button", onclick: () => actions.keep(message) },
         icon("check"), "Go on with this one"));
@@ -149,15 +168,12 @@ export class MessageView {
     if (label) this.tools.querySelector(`[aria-label="${CSS.escape(label)}"]:not(:disabled)`)?.focus();
   }
 
-  #branches() {
-    const siblings = siblingsOf(this.chat.messages, this.message);
-    if (siblings.length < 2) return [];
-    const at = siblings.findIndex((each) => each.id === this.message.id);
+  #branches(at, count) {
     const turn = (step) => () => this.actions.turn(this.message, step);
     return [
       iconButton("left", "Earlier version", turn(-1), { disabled: at === 0 }),
-      h("span.branch", {}, `${at + 1}/${siblings.length}`),
-      iconButton("right", "Later version", turn(1), { disabled: at === siblings.length - 1 }),
+      h("span.branch", {}, `${at + 1}/${count}`),
+      iconButton("right", "Later version", turn(1), { disabled: at === count - 1 }),
     ];
   }
 
@@ -173,10 +189,10 @@ export class MessageView {
       if (!message.content) found.length = 0; // nothing came: nothing to copy or to edit
       found.push(iconButton("again", "Answer again", () => actions.regenerate(message)));
       if (message.group) return [copy, found.at(-1)]; // one of both is to be chosen first
-      if (message.content && message.id === this.chat.path.at(-1)?.id) {
+      if (message.content && this.last) {
         found.push(iconButton("onward", "Continue this answer", () => actions.onward(message)));
       }
-    } else if (message.id === this.chat.path.at(-1)?.id) {
+    } else if (this.last) {
       found.push(h("button.quiet", { type: "button", onclick: () => actions.answer(message) }, "Get an answer"));
     }
     found.push(iconButton("remove", "Delete from here on", () => actions.remove(message)));
@@ -186,11 +202,14 @@ export class MessageView {
   /** Write the message anew; what is saved becomes a branch of its own. */
   edit() {
     const { message } = this;
+    this.editing = true;
     const field = h("textarea", { dir: "auto", "aria-label": "Message in other words", rows: 3 });
     field.value = message.content;
     const done = () => {
       editor.remove();
       this.text.hidden = false;
+      this.editing = false;
+      this.tooled = "";
       this.update();
       this.tools.querySelector('[aria-label="Edit"]')?.focus();
     };

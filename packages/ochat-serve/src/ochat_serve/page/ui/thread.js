@@ -8,7 +8,6 @@ import { toast } from "./toast.js";
 
 /**
  * @typedef {object} Actions What a message can ask for.
- * @property {() => void} grew
  * @property {(message: any) => void} regenerate
  * @property {(message: any) => void} answer
  * @property {(message: any) => void} onward
@@ -21,6 +20,9 @@ import { toast } from "./toast.js";
 
 const AT_END_PX = 4;
 const NEAR_END_PX = 80;
+const SHOWN_AT_ONCE = 8;
+const SLICE_MS = 12;
+const PAUSE_MS = 8; // between slices, for whoever reads or types
 const SPOKEN_CHARACTERS = 300;
 
 export class Thread {
@@ -34,6 +36,8 @@ export class Thread {
     this.region = byId("thread");
     this.list = byId("messages");
     /** @type {Map<string, MessageView>} */ this.views = new Map();
+    /** @type {MessageView[]} */ this.unfilled = [];
+    this.filling = false;
     this.following = true;
     this.top = 0; // where the reader was
     this.actions = this.#actions();
@@ -50,7 +54,6 @@ export class Thread {
   #actions() {
     const { chat } = this;
     return {
-      grew: () => this.#keepUp(),
       regenerate: (message) => this.#ask(() => chat.regenerate(message.id)),
       answer: (message) => this.#ask(() => chat.answer(message.id)),
       onward: (message) => this.#ask(() => chat.continueAnswer(message.id)),
@@ -96,6 +99,7 @@ export class Thread {
   #opened() {
     this.following = true;
     this.views.clear();
+    this.unfilled = [];
     this.list.replaceChildren();
     this.render();
     this.toEnd();
@@ -114,19 +118,22 @@ export class Thread {
   render() {
     const path = this.chat.path;
     byId("welcome").hidden = path.length > 0;
-    const rows = path.map((message) => this.#row(message));
+    const rows = path.map((message, index) => this.#row(message, index - path.length));
+    this.#fillLater();
     const kept = new Set(rows);
     for (const child of [...this.list.children]) if (!kept.has(child)) child.remove();
+    this.list.classList.toggle("wide", rows.some((row) => row.classList.contains("pair")));
     rows.forEach((row, index) => {
       if (this.list.children[index] !== row) this.list.insertBefore(row, this.list.children[index] ?? null);
     });
     this.#keepUp();
   }
 
-  #row(message) {
+  /** @param {number} fromEnd -1 is the last one. */
+  #row(message, fromEnd) {
     const group = groupOf(this.chat.messages, message);
-    if (group.length < 2) return this.#view(message).element;
-    const views = group.map((each) => this.#view(each).element);
+    if (group.length < 2) return this.#view(message, fromEnd).element;
+    const views = group.map((each) => this.#view(each, fromEnd).element);
     const standing = views[0].parentElement;
     if (standing?.classList.contains("pair") && views.every((view) => view.parentElement === standing)) {
       return standing;
@@ -134,14 +141,28 @@ export class Thread {
     return h("div.pair", { role: "group", "aria-label": "Answers side by side" }, ...views);
   }
 
-  #view(message) {
+  #view(message, fromEnd) {
     let view = this.views.get(message.id);
     if (!view) {
-      view = new MessageView(message, this.chat, this.actions);
+      const later = fromEnd < -SHOWN_AT_ONCE;
+      view = new MessageView(message, this.chat, this.actions, later);
       this.views.set(message.id, view);
+      if (later) this.unfilled.push(view);
     }
-    view.update(message);
+    view.update(message, fromEnd === -1);
     return view;
+  }
+
+  /** The texts of a long conversation further up, newest first, while nothing else is to be done. */
+  #fillLater() {
+    if (this.filling || !this.unfilled.length) return;
+    this.filling = true;
+    setTimeout(() => {
+      this.filling = false;
+      const started = performance.now();
+      while (this.unfilled.length && performance.now() - started < SLICE_MS) this.unfilled.pop().fill();
+      this.#fillLater();
+    }, PAUSE_MS);
   }
 
   // Following the answer as it grows, unless the reader went elsewhere.
