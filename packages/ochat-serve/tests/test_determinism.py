@@ -10,8 +10,6 @@ import pytest
 
 from ochat_serve.testing import LocalServer
 
-pytest.importorskip("llguidance")
-
 SCHEMA = {
     "type": "object",
     "properties": {

@@ -21,9 +21,6 @@ from ochat_serve.engine.vocabulary import Vocabulary
 from ochat_serve.testing import LocalServer
 from ochat_templates import Codec
 
-pytest.importorskip("llguidance")
-
-CONTROL = ("<|end_of_turn|>", "</s>", "<s>", "<0x0A>")
 NAMES = st.sampled_from(["a", "b", "name", "größe", 'quo"te', "x y", "<|end_of_turn|>"])
 
 

@@ -254,7 +254,6 @@ def test_what_openai_takes_and_refuses_is_taken_and_refused(
 def test_log_probabilities_come_without_a_number_of_best_ones(
     toy_server: LocalServer,
 ) -> None:
-    pytest.importorskip("llguidance")
     with client_of(toy_server) as client:
         answer = client.chat.completions.create(
             model="toy-llama", messages=ASK, logprobs=True, max_tokens=3
