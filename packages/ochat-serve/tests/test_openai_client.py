@@ -274,3 +274,30 @@ def test_log_probabilities_come_without_a_number_of_best_ones(
     entries = held.choices[0].logprobs.content or []
     assert all(0 < len(entry.top_logprobs) <= 5 for entry in entries)
     assert json.loads("".join(entry.token for entry in entries)) in (True, False)
+
+
+def test_a_streamed_completion_adds_up_to_the_whole_one(toy_server: LocalServer) -> None:
+    asked: Any = {
+        "model": "toy-llama",
+        "prompt": "The quick",
+        "max_tokens": 6,
+        "temperature": 0,
+        "logprobs": 2,
+        "echo": True,
+    }
+    with client_of(toy_server) as client:
+        whole = client.completions.create(**asked)
+        chunks = list(
+            client.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+        )
+    *pieces, numbers = chunks
+    assert "".join(piece.choices[0].text for piece in pieces) == whole.choices[0].text
+    assert (numbers.choices, numbers.usage) == ([], whole.usage)
+    assert all(piece.usage is None for piece in pieces)
+    scores = [piece.choices[0].logprobs for piece in pieces]
+    tokens = [token for score in scores if score for token in score.tokens or []]
+    offsets = [at for score in scores if score for at in score.text_offset or []]
+    assert whole.choices[0].logprobs is not None
+    assert tokens == whole.choices[0].logprobs.tokens
+    assert offsets == whole.choices[0].logprobs.text_offset
+    assert pieces[-1].choices[0].finish_reason == whole.choices[0].finish_reason == "length"
