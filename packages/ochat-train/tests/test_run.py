@@ -320,7 +320,8 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
     kept: list[tuple[int, ...]] = []
 
     def on_host(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append(tuple(tensor.shape))
+        if tensor.numel():  # torch 2.10 also keeps an empty one a layer
+            kept.append(tuple(tensor.shape))
         return tensor
 
     def spy(*, pin_memory: bool) -> torch.autograd.graph.saved_tensors_hooks:
