@@ -294,7 +294,6 @@ def test_bf16_keeps_the_adapter_exact_enough(base: Path, dataset: Path, tmp_path
         ({"lora_rank": 0}, "--lora-rank is 0"),
         ({"lora_dropout": 1.0}, "--lora-dropout is 1.0"),
         ({"lora_alpha": -1.0}, "--lora-alpha is -1"),
-        ({"lora": False, "merge": False}, "need --lora"),
         ({"rope_scaling": "linear", "rope_factor": 2.0}, "rope_parameters"),
         ({"qlora": True, "zero_stage": 3}, "cannot be sharded"),
     ],
