@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,12 +26,29 @@ pytestmark = [
     pytest.mark.skipif(find_spec("vllm") is None, reason="needs vLLM"),
 ]
 
+# So long that no answer is over before the kill, however late that comes.
+LENGTH = 16_000
+
 ASK = {
     "model": "toy-llama",
     "messages": [{"role": "user", "content": "Hello"}],
-    "max_tokens": 230,
+    "max_tokens": LENGTH,
     "ignore_eos": True,
 }
+
+
+@pytest.fixture
+def long_folder(model_folder: Path, tmp_path: Path) -> Path:
+    """The toy with room for long answers; what it says in them does not matter."""
+    folder = shutil.copytree(model_folder, tmp_path / model_folder.name)
+    for name, key in (
+        ("config.json", "max_position_embeddings"),
+        ("openchat.json", "context_length"),
+    ):
+        told = json.loads((folder / name).read_text())
+        assert key in told
+        (folder / name).write_text(json.dumps(told | {key: LENGTH + 256}))
+    return folder
 
 
 def state_of(pid: int) -> tuple[str, str]:
@@ -118,9 +136,9 @@ def error_of(text: bytes) -> dict[str, object]:
 
 
 def test_a_killed_engine_process_fails_what_runs_cleanly_and_ends_the_server(
-    model_folder: Path,
+    long_folder: Path,
 ) -> None:
-    with running(model_folder) as (process, server):
+    with running(long_folder) as (process, server):
         below = set(descendants(process.pid))
         (core,) = engine_cores(process.pid)
         streams = [Asking(server, stream=True) for _ in range(6)]
@@ -151,8 +169,8 @@ def test_a_killed_engine_process_fails_what_runs_cleanly_and_ends_the_server(
     wait_until(lambda: not alive(below), seconds=20)
 
 
-def test_a_killed_server_leaves_no_engine_process(model_folder: Path) -> None:
-    with running(model_folder) as (process, server):
+def test_a_killed_server_leaves_no_engine_process(long_folder: Path) -> None:
+    with running(long_folder) as (process, server):
         below = set(descendants(process.pid))
         assert engine_cores(process.pid)
         stream = Asking(server, stream=True)
