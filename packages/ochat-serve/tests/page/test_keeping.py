@@ -251,6 +251,11 @@ def test_five_hundred_conversations_open_and_are_searched_quickly(page: Any) -> 
     page.wait(lambda: page.texts(".message.assistant .text")[0].startswith("needle437"))
 
 
+def finished(page: Any) -> list[bool]:
+    """Of each answer, whether it is there with its figures."""
+    return ["first after" in facts for facts in page.texts(".message.assistant .facts")]
+
+
 def test_two_tabs_stay_in_step(page: Any) -> None:
     first = page.browser.current_window_handle
     page.ask("In the first tab")
@@ -265,6 +270,8 @@ def test_two_tabs_stay_in_step(page: Any) -> None:
         page.wait(
             lambda: page.texts(".message.user .text") == ["In the first tab", "In the second tab"]
         )
+        # The second tab has written all that it had to write.
+        page.wait(lambda: finished(page) == [True, True])
         page.menu_of("In the first tab")
         page.choose("Rename …")
         page.wait(lambda: page.all("dialog input"))
@@ -275,8 +282,9 @@ def test_two_tabs_stay_in_step(page: Any) -> None:
         page.menu_of("Both")
         page.choose("Delete")
         assert page.faults() == []
+        page.browser.switch_to.window(first)
+        page.wait(lambda: page.one("#welcome").is_displayed() and page.conversations() == [])
     finally:
         page.browser.switch_to.window(second)
         page.browser.close()
         page.browser.switch_to.window(first)
-    page.wait(lambda: page.one("#welcome").is_displayed() and page.conversations() == [])
