@@ -277,6 +277,7 @@ def test_two_tabs_stay_in_step(page: Any) -> None:
         page.wait(lambda: page.all("dialog input"))
         page.one("dialog input").clear()
         page.one("dialog input").send_keys("Both\n")
+        page.wait(lambda: page.conversations() == ["Both"])
         page.browser.switch_to.window(second)
         page.wait(lambda: page.conversations() == ["Both"])
         page.menu_of("Both")
